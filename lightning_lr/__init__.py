@@ -1,0 +1,82 @@
+"""lightning_lr: the lr you previewed is the lr every optimizer update used.
+
+The law. For parameter group g and the optimizer's update number t, counted from 0::
+
+    lr_g(t)   = initial_lr_g · factor(t)
+    factor(t) = scale · min(1, (j + 1) / R) · program(position),   j = max(t, hold_until) − origin
+    position  = (offset + max(0, j − R) · num) / den
+
+A *program* is a schedule resolved for a run's length; the other names are the *control*, which events change. With no
+event so far, ``factor(t) = program(t)``.
+
+Where things are, from the bottom up; imports go downward only::
+
+    core/         numbers in, numbers out: durations, schedules, programs, the control
+    scheduler.py  ScheduledLR: the one writer of the lr, clocked by the optimizer
+    reporting/    what is written where: the plan, names of curves, points
+    callbacks/    what is wanted; the conductor that gathers it, once per fit
+    mixin.py      LRScheduleMixin
+
+Names are imported when they are first used, so that ``import lightning_lr`` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lightning_lr.core.durations import Duration as Duration
+    from lightning_lr.core.durations import Horizon as Horizon
+    from lightning_lr.core.presets import cosine_with_warmup as cosine_with_warmup
+    from lightning_lr.core.presets import flat_cosine as flat_cosine
+    from lightning_lr.core.presets import infinite as infinite
+    from lightning_lr.core.presets import linear_with_warmup as linear_with_warmup
+    from lightning_lr.core.presets import one_cycle as one_cycle
+    from lightning_lr.core.presets import slanted_triangular as slanted_triangular
+    from lightning_lr.core.presets import wsd as wsd
+    from lightning_lr.core.program import Program as Program
+    from lightning_lr.core.schedules import Chain as Chain
+    from lightning_lr.core.schedules import Constant as Constant
+    from lightning_lr.core.schedules import Cosine as Cosine
+    from lightning_lr.core.schedules import CosineRestarts as CosineRestarts
+    from lightning_lr.core.schedules import Custom as Custom
+    from lightning_lr.core.schedules import Cyclic as Cyclic
+    from lightning_lr.core.schedules import Exponential as Exponential
+    from lightning_lr.core.schedules import InverseSqrt as InverseSqrt
+    from lightning_lr.core.schedules import InverseTime as InverseTime
+    from lightning_lr.core.schedules import Linear as Linear
+    from lightning_lr.core.schedules import MultiStep as MultiStep
+    from lightning_lr.core.schedules import OneMinusSqrt as OneMinusSqrt
+    from lightning_lr.core.schedules import Polynomial as Polynomial
+    from lightning_lr.core.schedules import Rex as Rex
+    from lightning_lr.core.schedules import StepDecay as StepDecay
+    from lightning_lr.core.schedules import Temperature as Temperature
+    from lightning_lr.core.schedules import Warmup as Warmup
+    from lightning_lr.core.schedules.base import Schedule as Schedule
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "core.durations": "Duration Horizon",
+    "core.program": "Program",
+    "core.schedules.base": "Schedule",
+    "core.schedules": (
+        "Chain Constant Cosine CosineRestarts Custom Cyclic Exponential InverseSqrt InverseTime Linear MultiStep "
+        "OneMinusSqrt Polynomial Rex StepDecay Temperature Warmup"
+    ),
+    "core.presets": ("cosine_with_warmup flat_cosine infinite linear_with_warmup one_cycle slanted_triangular wsd"),
+}
+_HOME_OF = {name: f"lightning_lr.{home}" for home, names in _HOMES.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'lightning_lr' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME_OF])

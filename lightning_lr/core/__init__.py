@@ -1,0 +1,1 @@
+"""Numbers in, numbers out: durations, schedules, programs and the law. No torch, no lightning."""

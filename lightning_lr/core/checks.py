@@ -1,0 +1,112 @@
+"""What is refused, and in which words: every constructor of the package checks its arguments here."""
+
+from __future__ import annotations
+
+import functools
+import math
+import numbers
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def shown(value: object) -> str:
+    """``value`` as an error message shows it: its repr, with the type where that is what was wrong.
+
+    >>> shown(1.5), shown(True), shown("a")
+    ('1.5', 'True (a bool)', "'a' (a str)")
+    """
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return repr(value)
+    return f"{value!r} (a {type(value).__name__})"
+
+
+def number(
+    value: object,
+    where: str,
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+    low_open: bool = False,
+    high_open: bool = False,
+) -> float:
+    """``value`` as a float in the interval, or ``ValueError`` saying what was given and what is allowed.
+
+    >>> number(0.5, "Warmup: start_factor", low=0, high=1)
+    0.5
+    >>> number(1.5, "Warmup: start_factor", low=0, high=1)
+    Traceback (most recent call last):
+    ValueError: Warmup: start_factor must be a number in [0, 1], got 1.5
+    """
+    ok = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if ok:
+        x = float(value)  # type: ignore[arg-type]
+        above = x > low if low_open else x >= low
+        below = x < high if high_open else x <= high
+        if above and below and math.isfinite(x):
+            return x
+    raise ValueError(f"{where} must be a number {_interval(low, high, low_open, high_open)}, got {shown(value)}")
+
+
+def _interval(low: float, high: float, low_open: bool, high_open: bool) -> str:
+    if math.isinf(high):
+        return "that is finite" if math.isinf(low) else f"{'>' if low_open else '>='} {low:g} (finite)"
+    return f"in {'(' if low_open else '['}{low:g}, {high:g}{')' if high_open else ']'}"
+
+
+def whole(value: object, where: str, *, low: int = 0) -> int:
+    """``value`` as an int of at least ``low``, or ``ValueError``."""
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= low:
+        return int(value)
+    raise ValueError(f"{where} must be a whole number >= {low}, got {shown(value)}")
+
+
+def flag(value: object, where: str) -> bool:
+    """``value`` as a bool, or ``ValueError``: 0, 1 and "yes" are not flags."""
+    if isinstance(value, bool):
+        return value
+    raise ValueError(f"{where} must be True or False, got {shown(value)}")
+
+
+def choice(value: object, allowed: Iterable[str], where: str) -> str:
+    """``value`` if it is one of ``allowed``, or ``ValueError`` with the nearest match.
+
+    >>> choice("cosin", ["linear", "cosine"], "Warmup: shape")
+    Traceback (most recent call last):
+    ValueError: Warmup: shape must be one of 'linear', 'cosine', got 'cosin' (a str); did you mean 'cosine'?
+    """
+    options = list(allowed)
+    if isinstance(value, str) and value in options:
+        return value
+    listed = ", ".join(repr(option) for option in options)
+    raise ValueError(f"{where} must be one of {listed}, got {shown(value)}{did_you_mean(value, options)}")
+
+
+def did_you_mean(value: object, options: Iterable[str]) -> str:
+    """``"; did you mean 'x'?"`` for the option nearest to ``value``, or the empty string."""
+    import difflib  # only an error needs it
+
+    near = difflib.get_close_matches(str(value), list(options), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def parameters_of(init: Callable[..., Any]) -> tuple[str, ...]:
+    """The names that ``init`` takes after ``self``, without ``*`` and ``**``."""
+    code = init.__code__
+    return tuple(code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount])
+
+
+def suggesting(init: F, owner: str) -> F:
+    """``init`` with a ``TypeError`` for a misspelt keyword that names the parameter it may have meant."""
+    names = parameters_of(init)
+
+    @functools.wraps(init)
+    def checked(self: object, *args: Any, **kwargs: Any) -> Any:
+        for key in kwargs:
+            if key not in names:
+                hint = did_you_mean(key, names)
+                raise TypeError(f"{owner} has no parameter {key!r}{hint or '; it takes ' + ', '.join(names)}")
+        return init(self, *args, **kwargs)
+
+    return checked  # type: ignore[return-value]

@@ -1,0 +1,104 @@
+"""Schedules with a name of their own: functions of a line that return the phases they stand for."""
+
+from __future__ import annotations
+
+from lightning_lr.core.checks import choice, number
+from lightning_lr.core.durations import Duration
+from lightning_lr.core.schedules import Constant, Cosine, Exponential, Linear, OneMinusSqrt, Warmup
+from lightning_lr.core.schedules.base import Schedule
+
+_COOLDOWNS = {"linear": Linear, "one_minus_sqrt": OneMinusSqrt, "cosine": Cosine}
+
+
+def wsd(
+    warmup: Duration = "5%", cooldown: Duration = "20%", shape: str = "one_minus_sqrt", end_factor: float = 0.0
+) -> Schedule:
+    """Warmup, stable, decay: the rate stays at the peak until a cooldown over the run's last share.
+
+    Args:
+        warmup, cooldown: durations; what lies between them is constant.
+        shape: the cooldown's: ``"one_minus_sqrt"`` (as published), ``"linear"`` or ``"cosine"``.
+        end_factor: where it ends, a fraction of the peak.
+
+    Source: Hu et al. 2024, arXiv 2404.06395 (MiniCPM); Hägele et al. 2024, arXiv 2405.18392.
+
+    >>> wsd("20%", "40%", shape="linear").curve(10).tolist()
+    [0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.75, 0.5, 0.25]
+    """
+    decay = _COOLDOWNS[choice(shape, _COOLDOWNS, "wsd: shape")]
+    return Warmup(warmup) >> Constant() >> decay(cooldown, end_factor=end_factor)
+
+
+def one_cycle(warmup: Duration = "30%", start_factor: float = 1 / 25, end_factor: float = 1 / 25 / 1e4) -> Schedule:
+    """1cycle: up along a cosine from 1/25 of the peak, down to 1/250000 of it.
+
+    Source: Smith & Topin 2019, arXiv 1708.07120.
+
+    >>> one_cycle().curve(10).round(3).tolist()
+    [0.28, 0.76, 1.0, 1.0, 0.95, 0.812, 0.611, 0.389, 0.188, 0.05]
+    """
+    return Warmup(warmup, start_factor=start_factor, shape="cosine") >> Cosine(end_factor=end_factor)
+
+
+def cosine_with_warmup(warmup: Duration = "5%", end_factor: float = 0.0) -> Schedule:
+    """A linear warmup, then a cosine over the rest of the run.
+
+    >>> cosine_with_warmup("25%").curve(8).round(3).tolist()
+    [0.5, 1.0, 1.0, 0.933, 0.75, 0.5, 0.25, 0.067]
+    """
+    return Warmup(warmup) >> Cosine(end_factor=end_factor)
+
+
+def linear_with_warmup(warmup: Duration = "5%", end_factor: float = 0.0) -> Schedule:
+    """A linear warmup, then a straight line over the rest of the run.
+
+    >>> linear_with_warmup("25%").curve(8).round(3).tolist()
+    [0.5, 1.0, 1.0, 0.833, 0.667, 0.5, 0.333, 0.167]
+    """
+    return Warmup(warmup) >> Linear(end_factor=end_factor)
+
+
+def slanted_triangular(cut: Duration = "10%", ratio: float = 32.0) -> Schedule:
+    """A short way up from 1/ratio of the peak, a long way back down to it.
+
+    Source: Howard & Ruder 2018, arXiv 1801.06146 (ULMFiT: cut 0.1, ratio 32).
+
+    >>> slanted_triangular("50%", ratio=4).curve(4).tolist()
+    [0.625, 1.0, 1.0, 0.625]
+    """
+    low = 1 / number(ratio, "slanted_triangular: ratio", low=1)
+    return Warmup(cut, start_factor=low) >> Linear(end_factor=low)
+
+
+def flat_cosine(flat: Duration = "75%", end_factor: float = 0.0) -> Schedule:
+    """Flat at the peak, then a cosine over the rest of the run.
+
+    >>> flat_cosine("50%").curve(4).round(3).tolist()
+    [1.0, 1.0, 1.0, 0.5]
+    """
+    return Constant(flat) >> Cosine(end_factor=end_factor)
+
+
+def infinite(
+    warmup: Duration = "5%",
+    decay: Duration = "20%",
+    anneal: Duration = "10%",
+    constant_factor: float = 0.3,
+    end_factor: float = 0.01,
+) -> Schedule:
+    """Warmup, cosine to a constant that can last for ever, and an exponential annealing at the run's end.
+
+    Args:
+        warmup, decay, anneal: durations; the constant takes the rest.
+        constant_factor: the constant's level, a fraction of the peak.
+        end_factor: where the annealing ends, a fraction of the peak; > 0 and not above the constant.
+
+    Source: Ibrahim et al. 2024, arXiv 2403.08763.
+
+    >>> infinite("20%", "20%", "20%", constant_factor=0.5, end_factor=0.125).curve(10).round(3).tolist()
+    [0.5, 1.0, 1.0, 0.75, 0.5, 0.5, 0.5, 0.5, 0.5, 0.25]
+    """
+    level = number(constant_factor, "infinite: constant_factor", low=0, high=1, low_open=True)
+    end = number(end_factor, "infinite: end_factor", low=0, high=level, low_open=True)
+    down = Exponential(end / level, decay_steps=anneal, duration=anneal)
+    return Warmup(warmup) >> Cosine(decay, end_factor=level) >> Constant() >> down

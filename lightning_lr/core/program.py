@@ -1,0 +1,139 @@
+"""A resolved schedule: segments between whole updates, each one formula. A value is a bisect and that formula.
+
+The same formula serves a single update (``math``) and a whole curve (``numpy``): it is written once, against a
+namespace ``m`` that is either :data:`SCALAR` or numpy itself, for the exact time ``n / d`` since its segment began.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Callable
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from lightning_lr.core.durations import Horizon
+
+Formula = Callable[..., Any]
+"""``formula(m, n, d, *args)``: the factor, ``n / d`` updates after the segment began."""
+
+
+class SCALAR:
+    """The functions of ``math`` under numpy's names, so that one formula serves both."""
+
+    sin = staticmethod(math.sin)
+    sqrt = staticmethod(math.sqrt)
+    log = staticmethod(math.log)
+    minimum = staticmethod(min)
+    maximum = staticmethod(max)
+    abs = staticmethod(abs)
+
+    @staticmethod
+    def searchsorted(edges: tuple[int, ...], value: int, side: str) -> int:
+        return bisect_right(edges, value)
+
+    @staticmethod
+    def where(condition: bool, yes: Any, no: Any) -> Any:
+        return yes if condition else no
+
+
+class Shape(NamedTuple):
+    """What a phase becomes once its length is known: a formula, its numbers, and where it ends."""
+
+    formula: Formula
+    args: tuple[Any, ...]
+    end: float
+    notes: tuple[str, ...] = ()
+
+
+class Segment(NamedTuple):
+    """One phase on the time axis: it owns the updates ``begin <= t < end`` (``end`` None: for ever)."""
+
+    begin: int
+    end: int | None
+    formula: Formula
+    args: tuple[Any, ...]
+    end_value: float
+    label: str
+
+
+class Program:
+    """The factor of every update, as a pure function of the update's number.
+
+    ``program(t)`` is the factor by which update ``t`` (0 for the first) multiplies the group's own lr. It is
+    immutable, picklable and stateless; asking for update 10¹² costs what asking for update 10 costs.
+
+    Args:
+        segments: the phases, adjacent and in order; none of them empty.
+        horizon: what the units were resolved with.
+        warmup_end: the first update after the leading warmup.
+        notes: what a user should know about the way the schedule met this run.
+
+    >>> from lightning_lr import Horizon, Linear, Warmup
+    >>> program = (Warmup(4) >> Linear(8)).resolve(Horizon(12))
+    >>> [program(t) for t in (0, 3, 4, 8, 11, 12, 10**12)]
+    [0.25, 1.0, 1.0, 0.5, 0.125, 0.0, 0.0]
+    """
+
+    __slots__ = ("_begins", "end", "end_value", "horizon", "notes", "segments", "warmup_end")
+
+    def __init__(
+        self, segments: tuple[Segment, ...], horizon: Horizon, warmup_end: int = 0, notes: tuple[str, ...] = ()
+    ) -> None:
+        self.segments = segments
+        self.horizon = horizon
+        self.warmup_end = warmup_end
+        self.notes = notes
+        self._begins = [segment.begin for segment in segments]
+        self.end: int | None = segments[-1].end if segments else 0
+        self.end_value: float = segments[-1].end_value if segments else 1.0
+
+    def __call__(self, step: int) -> float:
+        """The factor of update ``step``, a whole number from 0. Errors: ``ValueError`` when it is negative."""
+        return self.at(step)
+
+    def at(self, n: int, d: int = 1) -> float:
+        """The factor at the exact position ``n / d``."""
+        step = n // d
+        if step < 0:
+            raise ValueError(f"a program starts at update 0, got {Fraction(n, d)}")
+        if self.end is not None and step >= self.end:
+            return self.end_value
+        segment = self.segments[bisect_right(self._begins, step) - 1]
+        value: float = segment.formula(SCALAR, n - segment.begin * d, d, *segment.args)
+        return value
+
+    def phase(self, step: int) -> int:
+        """The index of the phase that owns update ``step``; past the end, the number of phases."""
+        if self.end is not None and step >= self.end:
+            return len(self.segments)
+        return bisect_right(self._begins, step) - 1
+
+    def curve(self, stop: int, start: int = 0) -> npt.NDArray[np.float64]:
+        """The factors of updates ``start <= t < stop``: float64, shape ``(stop - start,)``, vectorised."""
+        import numpy as np
+
+        out = np.full(max(0, stop - start), self.end_value, dtype=np.float64)
+        for segment in self.segments:
+            low = max(start, segment.begin)
+            high = stop if segment.end is None else min(stop, segment.end)
+            if low < high:
+                n = np.arange(low - segment.begin, high - segment.begin, dtype=np.int64)
+                out[low - start : high - start] = segment.formula(np, n, 1, *segment.args)
+        return out
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Program) and self.segments == other.segments
+
+    def __hash__(self) -> int:
+        return hash((self.end, self.end_value, tuple(self._begins)))
+
+    def __repr__(self) -> str:
+        return f"<Program of {len(self.segments)} phases, {self.end or 'unbounded'} updates>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Program, (self.segments, self.horizon, self.warmup_end, self.notes)

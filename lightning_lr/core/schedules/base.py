@@ -1,0 +1,306 @@
+"""What every schedule is: an immutable value that chains with ``>>`` and resolves to a program."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from lightning_lr.core.checks import choice, parameters_of, suggesting
+from lightning_lr.core.durations import Duration, Horizon, as_duration, boundary
+from lightning_lr.core.program import SCALAR, Formula, Program, Segment, Shape
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import numpy as np
+    import numpy.typing as npt
+
+
+class Span(NamedTuple):
+    """Where a phase lies: its first update, its length in updates (None: for ever), the factor it starts from."""
+
+    begin: int
+    length: int | None
+    start: float
+    horizon: Horizon
+
+    def measure(self, spec: Duration) -> Fraction:
+        """The exact number of updates in a duration that counts from the phase's start."""
+        return self.horizon.after(self.begin, spec) - self.begin
+
+    def left_limit(self, formula: Formula, args: tuple[Any, ...], *, stairs: bool = False) -> float:
+        """A formula's value just before the phase's end: at the end itself, unless a stair may begin there."""
+        if self.length is None:
+            return 0.0  # never reached
+        end: float = formula(SCALAR, self.length - 1 if stairs else self.length, 1, *args)
+        return end
+
+    def required(self) -> int:
+        """The length, for a phase whose formula cannot do without one."""
+        assert self.length is not None, "Chain.resolve refuses such a phase before"
+        return self.length
+
+
+class Schedule:
+    """A learning rate over time, as the user wrote it, in units: ``Warmup("5%") >> Cosine()``.
+
+    A schedule is a value: immutable, picklable, comparable, hashable, with a repr that can be pasted back. Its factors
+    multiply the lr that each parameter group was given, which is therefore the *peak*.
+    """
+
+    __slots__ = ("__dict__",)
+    _parameters: tuple[str, ...] = ()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        init = cls.__dict__.get("__init__")
+        if init is not None:
+            cls._parameters = parameters_of(init)
+            cls.__init__ = suggesting(init, cls.__name__)  # type: ignore[method-assign]
+
+    def _set(self, **values: object) -> None:
+        self.__dict__.update(values)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"{type(self).__name__} is immutable; make another instead of assigning {name}")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"{type(self).__name__} is immutable; {name} cannot be deleted")
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The phases in order; a single phase is a chain of one."""
+        raise NotImplementedError
+
+    def __rshift__(self, other: Schedule) -> Chain:
+        if not isinstance(other, Schedule):
+            return NotImplemented
+        return Chain((*self.phases, *other.phases))
+
+    def resolve(self, horizon: Horizon, *, on_overrun: str = "error") -> Program:
+        """Turn units into updates, once, for a run of this length.
+
+        Args:
+            horizon: the run's updates and updates per epoch.
+            on_overrun: ``"error"`` refuses a schedule that is longer than the run; ``"cut"`` lets the run's end cut it.
+
+        Raises:
+            ValueError: longer than the run, or a unit that needs a length which the horizon does not know.
+        """
+        return _resolve(self.phases, horizon, on_overrun)
+
+    def curve(self, total_steps: int, steps_per_epoch: int | None = None) -> npt.NDArray[np.float64]:
+        """The factors of a whole run: float64, shape ``(total_steps,)``; multiply by a group's lr to preview it.
+
+        >>> from lightning_lr import Cosine, Warmup
+        >>> (Warmup("25%") >> Cosine()).curve(8).round(3).tolist()
+        [0.5, 1.0, 1.0, 0.933, 0.75, 0.5, 0.25, 0.067]
+        """
+        return self.resolve(Horizon(total_steps, steps_per_epoch)).curve(total_steps)
+
+    def _values(self) -> tuple[object, ...]:
+        return tuple(self.__dict__[name] for name in self._parameters)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Schedule):
+            return NotImplemented
+        return type(self) is type(other) and self._values() == other._values()
+
+    def __hash__(self) -> int:
+        return hash((type(self).__name__, self._values()))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), dict(zip(self._parameters, self._values(), strict=True)))
+
+    def __repr__(self) -> str:
+        return _call(self, {})
+
+
+def _rebuild(cls: type[Schedule], values: dict[str, Any]) -> Schedule:
+    return cls(**values)
+
+
+def _call(schedule: Schedule, replaced: dict[str, object]) -> str:
+    """The call that makes ``schedule``: its first argument by position, then what differs from the defaults."""
+    init = type(schedule).__init__
+    init = getattr(init, "__wrapped__", init)
+    defaults = dict(zip(reversed(schedule._parameters), reversed(init.__defaults__ or ()), strict=False))
+    defaults |= init.__kwdefaults__ or {}
+    shown = []
+    for i, name in enumerate(schedule._parameters):
+        value = replaced.get(name, schedule.__dict__[name])
+        if name in defaults and value == defaults[name] and type(value) is type(defaults[name]):
+            continue
+        text = _literal(value)
+        shown.append(text if i == 0 else f"{name}={text}")
+    return f"{type(schedule).__name__}({', '.join(shown)})"
+
+
+def _literal(value: object) -> str:
+    return function_name(value) if callable(value) else repr(value)
+
+
+def function_name(fn: object) -> str:
+    """``'module:name'``, quoted, for a function that can be imported; else what it is, saying that it cannot."""
+    import sys
+
+    module, name = getattr(fn, "__module__", None), getattr(fn, "__qualname__", None)
+    found: object = sys.modules.get(module or "")
+    for part in (name or "").split("."):
+        found = getattr(found, part, None)
+    if found is fn:
+        return repr(f"{module}:{name}")
+    return f"<{name or type(fn).__name__}: cannot be imported by name, so this repr cannot be pasted back>"
+
+
+class Phase(Schedule):
+    """A schedule of one piece; subclasses say what shape it has."""
+
+    __slots__ = ()
+    duration: Duration | None
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        return (self,)
+
+    @property
+    def needs_length(self) -> bool:
+        """Whether the formula cannot be evaluated without the phase's length."""
+        return True
+
+    def bind(self, span: Span) -> Shape:
+        """The formula and its numbers for this place on the time axis."""
+        raise NotImplementedError
+
+    def _length(self, value: object) -> Duration | None:
+        return None if value is None else as_duration(value, f"{type(self).__name__}: duration")
+
+
+class Chain(Schedule):
+    """Phases one after the other: what ``a >> b >> c`` builds. Nested chains are flattened.
+
+    Each phase starts at the factor where the one before it ended. At most one of them may leave its duration out; it
+    takes the rest of the run.
+
+    Args:
+        phases: schedules, or what YAML spells out: mappings such as ``{"class_path": "Cosine", "init_args": {…}}``.
+
+    Raises:
+        ValueError: no phases, two phases without a duration, a ``start_factor`` on a warmup that is not the first.
+
+    >>> from lightning_lr import Chain, Cosine, Warmup
+    >>> Chain([Warmup(2), Cosine(2)]) == Warmup(2) >> Cosine(2)
+    True
+    >>> Chain([Warmup(2), Cosine(2)]).curve(6).round(3).tolist()
+    [0.5, 1.0, 1.0, 0.5, 0.0, 0.0]
+    """
+
+    __slots__ = ()
+
+    def __init__(self, phases: Iterable[Schedule]) -> None:
+        from lightning_lr.core.schedules.coerce import as_schedules
+
+        flat = tuple(phase for item in as_schedules(phases, "Chain: phases") for phase in item.phases)
+        rest = [repr(phase) for phase in flat if phase.duration is None]
+        if len(rest) > 1:
+            raise ValueError(
+                f"Chain: at most one phase may leave its duration out (it takes the rest of the run), got "
+                f"{len(rest)}: {', '.join(rest)}; give all but one of them a duration"
+            )
+        for phase in flat[1:]:
+            if getattr(phase, "start_factor", 0.0) != 0.0:
+                raise ValueError(
+                    f"Chain: {phase!r} is not the first phase, so it starts where the phase before it ended: "
+                    f"leave start_factor out"
+                )
+        self._set(_phases=flat)
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        flat: tuple[Phase, ...] = self.__dict__["_phases"]
+        return flat
+
+    def _values(self) -> tuple[object, ...]:
+        return (self.phases,)
+
+    def __repr__(self) -> str:
+        if len(self.phases) == 1:
+            return f"Chain([{self.phases[0]!r}])"
+        return " >> ".join(map(repr, self.phases))
+
+
+def _resolve(phases: tuple[Phase, ...], horizon: Horizon, on_overrun: str) -> Program:
+    choice(on_overrun, ("error", "cut"), "resolve: on_overrun")
+    segments: list[Segment] = []
+    notes: list[str] = []
+    factor, warmup_end = 1.0, 0
+    for phase, begin, end in _boundaries(phases, horizon, on_overrun):
+        if begin == end:
+            notes.append(f"{phase!r} rounds to 0 updates in this run and is skipped")
+            continue
+        try:
+            shape = phase.bind(Span(begin, None if end is None else end - begin, factor, horizon))
+        except ValueError as error:
+            raise ValueError(f"{phase!r}: {error}") from None
+        segments.append(Segment(begin, end, shape.formula, shape.args, shape.end, repr(phase)))
+        notes.extend(f"{phase!r}: {note}" for note in shape.notes)
+        factor = shape.end
+        if begin == 0 and end is not None and hasattr(phase, "start_factor"):
+            warmup_end = end
+    return Program(tuple(segments), horizon, warmup_end, tuple(notes))
+
+
+def _boundaries(phases: tuple[Phase, ...], horizon: Horizon, on_overrun: str) -> list[tuple[Phase, int, int | None]]:
+    """Each phase with its whole first update and the one after its last: exact positions, rounded only here."""
+    rest = next((i for i, phase in enumerate(phases) if phase.duration is None), len(phases))
+    positions = [Fraction(0)]
+    for phase in phases[:rest]:
+        positions.append(_after(horizon, positions[-1], phase))
+    if rest < len(phases):
+        positions.append(_end_of_rest(phases, rest, positions[-1], horizon))
+        for phase in phases[rest + 1 :]:
+            positions.append(_after(horizon, positions[-1], phase))
+    edges: list[int | None] = [boundary(position) for position in positions]
+    if rest == len(phases) - 1 and not phases[rest].needs_length:
+        edges[-1] = None  # its formula knows no end, so the run's length does not matter to it
+    total = horizon.total_steps
+    last = boundary(positions[-1])
+    if total is not None and last > total and on_overrun == "error":
+        raise ValueError(_overrun_message(phases, rest, last, total))
+    return [(phase, edges[i] or 0, edges[i + 1]) for i, phase in enumerate(phases)]
+
+
+def _after(horizon: Horizon, position: Fraction, phase: Phase) -> Fraction:
+    assert phase.duration is not None
+    try:
+        return horizon.after(position, phase.duration)
+    except ValueError as error:
+        raise ValueError(f"{phase!r}: {error}") from None
+
+
+def _end_of_rest(phases: tuple[Phase, ...], rest: int, begin: Fraction, horizon: Horizon) -> Fraction:
+    """Where the phase without a duration ends: the run's end, less what the phases after it take."""
+    phase, later = phases[rest], phases[rest + 1 :]
+    if horizon.total_steps is None:
+        if not later and not phase.needs_length:
+            return begin
+        raise ValueError(
+            f"{phase!r} takes the rest of a run whose length is unknown: give total_steps=, or give it a duration"
+        )
+    end = Fraction(horizon.total_steps)
+    for other in reversed(later):
+        assert other.duration is not None
+        end = horizon.before(end, other.duration)
+    return max(begin, end)
+
+
+def _overrun_message(phases: tuple[Phase, ...], rest: int, last: int, total: int) -> str:
+    written = " >> ".join(map(repr, phases))
+    message = f"{written} is {last} updates long, but the run has {total}: "
+    if rest < len(phases):
+        return message + "shorten the phases that have a duration"
+    if not hasattr(phases[-1], "start_factor"):  # a warmup cannot take the rest of the run
+        open_end = _call(phases[-1], {"duration": None})
+        corrected = " >> ".join([*map(repr, phases[:-1]), open_end])
+        message += f"leave the duration out: `{open_end}` takes the rest (`{corrected}`), or "
+    return message + 'shorten it, or ask for on_overrun="cut"'

@@ -1,0 +1,223 @@
+"""Up and down again: cyclic rates and warm restarts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+from lightning_lr.core.checks import choice, number
+from lightning_lr.core.durations import Duration, as_duration
+from lightning_lr.core.program import SCALAR, Shape
+from lightning_lr.core.schedules.base import Phase, Span
+from lightning_lr.core.schedules.custom import checked, each
+
+_MODES = ("triangular", "triangular2", "exp_range")
+
+
+class Cyclic(Phase):
+    """Swing between base and peak: start · (base + (1 − base) · w · scale).
+
+    w rises from 0 to 1 over ``step_size_up`` and falls back over ``step_size_down``: in straight lines (a triangle),
+    or, with ``shape="cosine"``, as sin²(πw/2), an oscillation. The scale is 1 (``"triangular"``), 1/2^(c − 1)
+    (``"triangular2"``), gamma^k (``"exp_range"``) or a function of the cycle's number c, which is 1 for the first.
+
+    Args:
+        step_size_up: a duration.
+        step_size_down: a duration; ``None`` is as long as the way up.
+        base_factor: the lower bound, a fraction of the peak, in [0, 1].
+        mode: ``"triangular"``, ``"triangular2"``, ``"exp_range"`` or a callable of c.
+        gamma: in (0, 1], for ``"exp_range"``.
+        shape: ``"linear"`` or ``"cosine"``.
+        duration: the phase's length, or ``None`` for the rest of the run, however long.
+
+    Source: Smith 2017, arXiv 1506.01186: base + (max − base) · max(0, 1 − |t/s − 2c + 1|) · scale(c).
+
+    >>> Cyclic(2, base_factor=0.5).curve(8).tolist()
+    [0.5, 0.75, 1.0, 0.75, 0.5, 0.75, 1.0, 0.75]
+    >>> Cyclic(2, base_factor=0.5, mode="triangular2").curve(8).tolist()
+    [0.5, 0.75, 1.0, 0.75, 0.5, 0.625, 0.75, 0.625]
+    >>> Cyclic(1, base_factor=0.0, mode=lambda c: 1 / c).curve(6).round(3).tolist()
+    [0.0, 1.0, 0.0, 0.5, 0.0, 0.333]
+    """
+
+    __slots__ = ()
+    step_size_up: Duration
+    step_size_down: Duration | None
+    base_factor: float
+    mode: str | Callable[[int], float]
+    gamma: float
+    shape: str
+
+    def __init__(
+        self,
+        step_size_up: Duration,
+        step_size_down: Duration | None = None,
+        base_factor: float = 0.1,
+        mode: str | Callable[[int], float] = "triangular",
+        gamma: float = 1.0,
+        shape: str = "linear",
+        duration: Duration | None = None,
+    ) -> None:
+        self._set(
+            step_size_up=as_duration(step_size_up, "Cyclic: step_size_up"),
+            step_size_down=None if step_size_down is None else as_duration(step_size_down, "Cyclic: step_size_down"),
+            base_factor=number(base_factor, "Cyclic: base_factor", low=0, high=1),
+            mode=mode if callable(mode) else choice(mode, _MODES, "Cyclic: mode (or a callable of the cycle number)"),
+            gamma=number(gamma, "Cyclic: gamma", low=0, high=1, low_open=True),
+            shape=choice(shape, ("linear", "cosine"), "Cyclic: shape"),
+            duration=self._length(duration),
+        )
+
+    @property
+    def needs_length(self) -> bool:
+        return False
+
+    def bind(self, span: Span) -> Shape:
+        up = span.measure(self.step_size_up)
+        down = up if self.step_size_down is None else span.measure(self.step_size_down)
+        cycle = up + down
+        args = (
+            cycle.numerator,
+            cycle.denominator,
+            float(up / cycle),
+            self.shape == "cosine",
+            self.mode,
+            self.gamma,
+            self.base_factor,
+            span.start,
+        )
+        ends_low = span.length is not None and span.length % cycle == 0  # and asks for no scale of a further cycle
+        end = span.start * self.base_factor if ends_low else span.left_limit(_cyclic, args)
+        return Shape(_cyclic, args, end)
+
+
+def _cyclic(
+    m: Any,
+    n: Any,
+    d: int,
+    p: int,
+    q: int,
+    peak_at: float,
+    cosine: bool,
+    mode: str | Callable[[int], float],
+    gamma: float,
+    base: float,
+    start: float,
+) -> Any:
+    cycle, within = n * q // (d * p), n * q % (d * p) / (d * p)
+    w = m.where(within <= peak_at, within / peak_at, (1.0 - within) / (1.0 - peak_at))
+    if cosine:
+        w = m.sin(math.pi / 2 * w) ** 2
+    if callable(mode):
+        w = w * each(m, _Scale(mode), cycle)
+    elif mode == "triangular2":
+        w = w * 0.5**cycle
+    elif mode == "exp_range":
+        w = w * gamma ** (n / d)
+    return start * (base + (1.0 - base) * w)
+
+
+class _Scale:
+    """The user's own scaling of a cycle: cycles count from 1, and its values are checked."""
+
+    __slots__ = ("fn",)
+
+    def __init__(self, fn: Callable[[int], float]) -> None:
+        self.fn = fn
+
+    def __call__(self, cycle: int) -> float:
+        return checked("Cyclic: mode", self.fn, cycle + 1)
+
+
+class CosineRestarts(Phase):
+    """Fall along a cosine, jump back to a peak, fall again: SGDR.
+
+    Cycle i lasts ``cycle · cycle_mult^i`` updates and falls from start · peak_gamma^i to ``end_factor``. A phase that
+    ends with a cycle holds the trough, not a new peak.
+
+    Args:
+        cycle: a duration, the first cycle's length.
+        cycle_mult: >= 1, each cycle's length over the one before.
+        peak_gamma: in (0, 1], each cycle's peak over the one before.
+        end_factor: the trough, a fraction of the peak, in [0, 1]; a cycle whose peak is lower stays at its peak.
+        duration: the phase's length, or ``None`` for the rest of the run, however long.
+
+    Source: Loshchilov & Hutter 2017, arXiv 1608.03983.
+
+    >>> CosineRestarts(2, cycle_mult=2, peak_gamma=0.5).curve(8).round(3).tolist()
+    [1.0, 0.5, 0.5, 0.427, 0.25, 0.073, 0.25, 0.24]
+    >>> CosineRestarts(2, duration=4, end_factor=0.1).curve(6).round(3).tolist()
+    [1.0, 0.55, 1.0, 0.55, 0.1, 0.1]
+    """
+
+    __slots__ = ()
+    cycle: Duration
+    cycle_mult: float
+    peak_gamma: float
+    end_factor: float
+
+    def __init__(
+        self,
+        cycle: Duration,
+        cycle_mult: float = 1.0,
+        peak_gamma: float = 1.0,
+        end_factor: float = 0.0,
+        duration: Duration | None = None,
+    ) -> None:
+        self._set(
+            cycle=as_duration(cycle, "CosineRestarts: cycle"),
+            cycle_mult=number(cycle_mult, "CosineRestarts: cycle_mult", low=1),
+            peak_gamma=number(peak_gamma, "CosineRestarts: peak_gamma", low=0, high=1, low_open=True),
+            end_factor=number(end_factor, "CosineRestarts: end_factor", low=0, high=1),
+            duration=self._length(duration),
+        )
+
+    @property
+    def needs_length(self) -> bool:
+        return False
+
+    def bind(self, span: Span) -> Shape:
+        first = span.measure(self.cycle)
+        args = (first, self.cycle_mult, self.peak_gamma, self.end_factor, span.start)
+        if span.length is None:
+            return Shape(_restarts, args, 0.0)
+        cycle, u = _cycle_at(SCALAR, span.length, 1, first, self.cycle_mult)
+        if u == 0:  # a cycle ends here: its trough, not the next peak
+            return Shape(_restarts, args, min(self.end_factor, span.start * self.peak_gamma ** (cycle - 1)))
+        return Shape(_restarts, args, _restarts(SCALAR, span.length, 1, *args))
+
+
+def _restarts(m: Any, n: Any, d: int, first: Fraction, mult: float, peak_gamma: float, end: float, start: float) -> Any:
+    cycle, u = _cycle_at(m, n, d, first, mult)
+    w = m.sin(math.pi / 2 * (1.0 - u)) ** 2
+    peak = start * peak_gamma**cycle
+    return w * peak + (1.0 - w) * m.minimum(end, peak)
+
+
+def _cycle_at(m: Any, n: Any, d: int, first: Fraction, mult: float) -> tuple[Any, Any]:
+    """The number of the cycle, from 0, and the progress within it."""
+    if mult == 1:
+        p, q = first.numerator, first.denominator
+        return n * q // (d * p), n * q % (d * p) / (d * p)
+    k, length = n / d, float(first)
+    if m is SCALAR:
+        cycle = int(math.log1p(k * (mult - 1) / length) / math.log(mult))
+        while _begin(cycle + 1, length, mult) <= k:
+            cycle += 1
+        while _begin(cycle, length, mult) > k:
+            cycle -= 1
+        return cycle, (k - _begin(cycle, length, mult)) / (length * mult**cycle)
+    last, _ = _cycle_at(SCALAR, int(n[-1]), d, first, mult)
+    begins = m.array([_begin(i, length, mult) for i in range(last + 1)])
+    lengths = m.array([length * mult**i for i in range(last + 1)])
+    cycles = m.searchsorted(begins, k, side="right") - 1
+    return cycles, (k - begins[cycles]) / lengths[cycles]
+
+
+def _begin(cycle: int, length: float, mult: float) -> float:
+    """The first update of a cycle: length · (mult^cycle − 1)/(mult − 1), on the whole update it means."""
+    exact = length * (mult**cycle - 1.0) / (mult - 1.0)
+    near = round(exact)
+    return float(near) if abs(exact - near) <= 1e-9 * max(1.0, exact) else exact
