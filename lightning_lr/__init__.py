@@ -26,6 +26,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lightning_lr.callbacks import LRCallback as LRCallback
+    from lightning_lr.callbacks import LRController as LRController
+    from lightning_lr.callbacks import LRLogger as LRLogger
+    from lightning_lr.callbacks import LRMultiPhaseDecay as LRMultiPhaseDecay
+    from lightning_lr.callbacks import LRWarmup as LRWarmup
     from lightning_lr.core.durations import Duration as Duration
     from lightning_lr.core.durations import Horizon as Horizon
     from lightning_lr.core.presets import cosine_with_warmup as cosine_with_warmup
@@ -54,6 +59,8 @@ if TYPE_CHECKING:
     from lightning_lr.core.schedules import Temperature as Temperature
     from lightning_lr.core.schedules import Warmup as Warmup
     from lightning_lr.core.schedules.base import Schedule as Schedule
+    from lightning_lr.mixin import LRScheduleMixin as LRScheduleMixin
+    from lightning_lr.scheduler import ScheduledLR as ScheduledLR
 
 __version__ = "0.1.0"
 
@@ -66,8 +73,12 @@ _HOMES = {
         "OneMinusSqrt Polynomial Rex StepDecay Temperature Warmup"
     ),
     "core.presets": ("cosine_with_warmup flat_cosine infinite linear_with_warmup one_cycle slanted_triangular wsd"),
+    "callbacks": "LRCallback LRController LRLogger LRMultiPhaseDecay LRWarmup",
+    "mixin": "LRScheduleMixin",
+    "scheduler": "ScheduledLR",
 }
 _HOME_OF = {name: f"lightning_lr.{home}" for home, names in _HOMES.items() for name in names.split()}
+__all__ = sorted(_HOME_OF)
 
 
 def __getattr__(name: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 import numbers
 from collections.abc import Callable, Iterable
@@ -39,9 +40,11 @@ def number(
     Traceback (most recent call last):
     ValueError: Warmup: start_factor must be a number in [0, 1], got 1.5
     """
-    ok = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if ok:
-        x = float(value)  # type: ignore[arg-type]
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        try:
+            x = float(value)
+        except OverflowError:  # an int beyond every float
+            x = math.inf
         above = x > low if low_open else x >= low
         below = x < high if high_open else x <= high
         if above and below and math.isfinite(x):
@@ -97,16 +100,26 @@ def parameters_of(init: Callable[..., Any]) -> tuple[str, ...]:
     return tuple(code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount])
 
 
-def suggesting(init: F, owner: str) -> F:
-    """``init`` with a ``TypeError`` for a misspelt keyword that names the parameter it may have meant."""
-    names = parameters_of(init)
+def suggesting(init: F) -> F:
+    """``init`` with a ``TypeError`` for a misspelt keyword that names the parameter it may have meant.
+
+    An ``init`` that takes ``**options`` hands them on to a base class, whose own check then knows the names of both.
+    """
+    own = parameters_of(init)
+    hands_on = bool(init.__code__.co_flags & inspect.CO_VARKEYWORDS)
 
     @functools.wraps(init)
     def checked(self: object, *args: Any, **kwargs: Any) -> Any:
-        for key in kwargs:
-            if key not in names:
-                hint = did_you_mean(key, names)
-                raise TypeError(f"{owner} has no parameter {key!r}{hint or '; it takes ' + ', '.join(names)}")
+        for key in () if hands_on else kwargs:
+            if key not in own:
+                raise TypeError(_misspelt(type(self), key))
         return init(self, *args, **kwargs)
 
     return checked  # type: ignore[return-value]
+
+
+def _misspelt(cls: type, key: str) -> str:
+    inits = [vars(base)["__init__"] for base in cls.__mro__[:-1] if "__init__" in vars(base)]
+    unwrapped = [getattr(init, "__wrapped__", None) for init in inits]
+    names = list(dict.fromkeys(name for init in unwrapped if init for name in parameters_of(init)))
+    return f"{cls.__name__} has no parameter {key!r}{did_you_mean(key, names) or '; it takes ' + ', '.join(names)}"

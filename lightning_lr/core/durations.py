@@ -80,7 +80,8 @@ def _decimal(amount: Fraction) -> str:
     return f"{text[:-digits]}.{text[-digits:]}"
 
 
-def _split(spec: Duration) -> tuple[Fraction, str]:
+def split(spec: Duration) -> tuple[Fraction, str]:
+    """A canonical duration as an exact amount and its unit: ``"steps"``, ``"epochs"`` or ``"%"``."""
     if isinstance(spec, int):
         return Fraction(spec), "steps"
     if spec.endswith("%"):
@@ -141,7 +142,7 @@ class Horizon:
         return self._moved(Fraction(position), spec, -1)
 
     def _moved(self, position: Fraction, spec: Duration, sign: int) -> Fraction:
-        amount, unit = _split(spec)
+        amount, unit = split(spec)
         if unit == "steps":
             return position + sign * amount
         if unit == "epochs":
@@ -174,7 +175,7 @@ class Horizon:
         if isinstance(self.steps_per_epoch, int):
             return Fraction(epochs) * self.steps_per_epoch
         lengths = self.steps_per_epoch
-        whole_epochs = min(int(epochs), len(lengths) - 1)
+        whole_epochs = max(0, min(int(epochs), len(lengths) - 1))  # before the run's start, the first epoch's length
         return Fraction(sum(lengths[:whole_epochs])) + (epochs - whole_epochs) * lengths[whole_epochs]
 
     def state(self) -> list[Any]:

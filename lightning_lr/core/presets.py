@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lightning_lr.core.checks import choice, number
 from lightning_lr.core.durations import Duration
-from lightning_lr.core.schedules import Constant, Cosine, Exponential, Linear, OneMinusSqrt, Warmup
+from lightning_lr.core.schedules import Constant, Cosine, Linear, OneMinusSqrt, Temperature, Warmup
 from lightning_lr.core.schedules.base import Schedule
 
 _COOLDOWNS = {"linear": Linear, "one_minus_sqrt": OneMinusSqrt, "cosine": Cosine}
@@ -100,5 +100,5 @@ def infinite(
     """
     level = number(constant_factor, "infinite: constant_factor", low=0, high=1, low_open=True)
     end = number(end_factor, "infinite: end_factor", low=0, high=level, low_open=True)
-    down = Exponential(end / level, decay_steps=anneal, duration=anneal)
+    down = Temperature(level, end, "exponential", anneal)  # level · (end / level)^u
     return Warmup(warmup) >> Cosine(decay, end_factor=level) >> Constant() >> down

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lightning_lr.core.checks import choice, parameters_of, suggesting
+from lightning_lr.core.checks import choice, parameters_of, shown, suggesting
 from lightning_lr.core.durations import Duration, Horizon, as_duration, boundary
 from lightning_lr.core.program import SCALAR, Formula, Program, Segment, Shape
 
@@ -56,7 +56,7 @@ class Schedule:
         init = cls.__dict__.get("__init__")
         if init is not None:
             cls._parameters = parameters_of(init)
-            cls.__init__ = suggesting(init, cls.__name__)  # type: ignore[method-assign]
+            cls.__init__ = suggesting(init)  # type: ignore[method-assign]
 
     def _set(self, **values: object) -> None:
         self.__dict__.update(values)
@@ -87,6 +87,8 @@ class Schedule:
         Raises:
             ValueError: longer than the run, or a unit that needs a length which the horizon does not know.
         """
+        if not isinstance(horizon, Horizon):
+            raise ValueError(f"resolve: horizon must be a Horizon(total_steps, steps_per_epoch), got {shown(horizon)}")
         return _resolve(self.phases, horizon, on_overrun)
 
     def curve(self, total_steps: int, steps_per_epoch: int | None = None) -> npt.NDArray[np.float64]:

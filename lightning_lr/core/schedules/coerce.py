@@ -49,14 +49,16 @@ def _build(value: Mapping[Any, Any], where: str) -> Schedule:
     target = fields.pop("class_path", None) or fields.pop("_target_", None)
     if not isinstance(target, str):
         raise ValueError(f"{where} must name its class under 'class_path' or '_target_', got {dict(value)!r}")
-    name = target.rpartition(".")[2]
-    if name not in known.__all__:
+    module, _, name = target.rpartition(".")
+    if name not in known.__all__ or module.partition(".")[0] not in ("", "lightning_lr"):
         raise ValueError(
             f"{where} names the unknown schedule {target!r}{did_you_mean(name, known.__all__)}; "
             f"known: {', '.join(known.__all__)}"
         )
-    arguments = fields.pop("init_args", None)
-    arguments = fields if arguments is None else {**fields, **{str(key): item for key, item in arguments.items()}}
+    arguments = fields.pop("init_args", None) or {}
+    if not isinstance(arguments, Mapping):
+        raise ValueError(f"{where}: init_args must be a mapping of parameters, got {shown(arguments)}")
+    arguments = {**fields, **{str(key): item for key, item in arguments.items()}}
     try:
         schedule: Schedule = getattr(known, name)(**arguments)
     except (TypeError, ValueError) as error:

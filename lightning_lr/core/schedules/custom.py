@@ -38,7 +38,7 @@ class Custom(Phase):
         self, fn: Callable[[Any], float] | str, of: str = "progress", duration: Duration | None = None
     ) -> None:
         self._set(
-            fn=_function(fn),
+            fn=function(fn, "Custom: fn"),
             of=choice(of, ("progress", "step", "epoch"), "Custom: of"),
             duration=self._length(duration),
         )
@@ -105,7 +105,8 @@ def checked(where: str, fn: Callable[[Any], float], x: float) -> float:
     return float(value)
 
 
-def _function(fn: object) -> Callable[[Any], float]:
+def function(fn: object, where: str) -> Callable[[Any], float]:
+    """A callable as it is, or the one that ``"module:name"`` names."""
     if callable(fn):
         return fn
     if isinstance(fn, str):
@@ -116,5 +117,5 @@ def _function(fn: object) -> Callable[[Any], float]:
             found = None
         if callable(found):
             return found  # type: ignore[no-any-return]
-        raise ValueError(f"Custom: fn names {fn!r}, which cannot be imported: write 'module:function'")
-    raise ValueError(f"Custom: fn must be a function of one number or 'module:function', got {shown(fn)}")
+        raise ValueError(f"{where} names {fn!r}, which cannot be imported: write 'module:function'")
+    raise ValueError(f"{where} must be a function of one number or 'module:function', got {shown(fn)}")

@@ -72,7 +72,7 @@ def _left(n: Any, d: int, length: int) -> Any:
 
 
 def _blend(w: Any, start: float, end: float) -> Any:
-    return w * start + (1.0 - w) * end  # exact at both ends, and never above the larger of them
+    return w * start + (1.0 - w) * end  # exact at both ends; between them within an ulp of both
 
 
 class Linear(_Falling):

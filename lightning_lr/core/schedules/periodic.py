@@ -11,7 +11,7 @@ from lightning_lr.core.checks import choice, number
 from lightning_lr.core.durations import Duration, as_duration
 from lightning_lr.core.program import SCALAR, Shape
 from lightning_lr.core.schedules.base import Phase, Span
-from lightning_lr.core.schedules.custom import checked, each
+from lightning_lr.core.schedules.custom import checked, each, function
 
 _MODES = ("triangular", "triangular2", "exp_range")
 
@@ -27,7 +27,7 @@ class Cyclic(Phase):
         step_size_up: a duration.
         step_size_down: a duration; ``None`` is as long as the way up.
         base_factor: the lower bound, a fraction of the peak, in [0, 1].
-        mode: ``"triangular"``, ``"triangular2"``, ``"exp_range"`` or a callable of c.
+        mode: ``"triangular"``, ``"triangular2"``, ``"exp_range"``, or a callable of c or its ``"module:name"``.
         gamma: in (0, 1], for ``"exp_range"``.
         shape: ``"linear"`` or ``"cosine"``.
         duration: the phase's length, or ``None`` for the rest of the run, however long.
@@ -64,7 +64,7 @@ class Cyclic(Phase):
             step_size_up=as_duration(step_size_up, "Cyclic: step_size_up"),
             step_size_down=None if step_size_down is None else as_duration(step_size_down, "Cyclic: step_size_down"),
             base_factor=number(base_factor, "Cyclic: base_factor", low=0, high=1),
-            mode=mode if callable(mode) else choice(mode, _MODES, "Cyclic: mode (or a callable of the cycle number)"),
+            mode=_mode(mode),
             gamma=number(gamma, "Cyclic: gamma", low=0, high=1, low_open=True),
             shape=choice(shape, ("linear", "cosine"), "Cyclic: shape"),
             duration=self._length(duration),
@@ -117,6 +117,12 @@ def _cyclic(
     elif mode == "exp_range":
         w = w * gamma ** (n / d)
     return start * (base + (1.0 - base) * w)
+
+
+def _mode(value: object) -> str | Callable[[int], float]:
+    if callable(value) or (isinstance(value, str) and ":" in value):  # the repr of a function: 'module:name'
+        return function(value, "Cyclic: mode")
+    return choice(value, _MODES, "Cyclic: mode (or a callable of the cycle number)")
 
 
 class _Scale:

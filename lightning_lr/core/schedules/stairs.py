@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
+from fractions import Fraction
 from typing import Any
 
 from lightning_lr.core.checks import number, shown
-from lightning_lr.core.durations import Duration, as_duration, boundary
+from lightning_lr.core.durations import Duration, as_duration, boundary, split
 from lightning_lr.core.program import Shape
 from lightning_lr.core.schedules.base import Phase, Span
 
@@ -116,7 +117,9 @@ def _milestones(values: object) -> tuple[Duration, ...]:
     specs = tuple(as_duration(value, f"{where}[{i}]") for i, value in enumerate(values))
     if not specs:
         raise ValueError(f"{where} must not be empty, got []: give at least one, or use Constant()")
-    steps = [spec for spec in specs if isinstance(spec, int)]
-    if any(b <= a for a, b in itertools.pairwise(steps)):
-        raise ValueError(f"{where} must increase, got {list(specs)}: sort them and leave out duplicates")
+    last: dict[str, Fraction] = {}  # other units can be compared only once a run is known: bind does that
+    for amount, unit in map(split, specs):
+        if amount <= last.get(unit, 0):
+            raise ValueError(f"{where} must increase, got {list(specs)}: sort them and leave out duplicates")
+        last[unit] = amount
     return specs

@@ -1,0 +1,272 @@
+"""The conductor: one per fit. It turns the callbacks' wishes into one ``ScheduledLR`` per optimizer, and reports.
+
+No callback computes a learning rate and none keeps any state: everything that must survive lies in the schedulers'
+own state, which Lightning saves and restores.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+
+from lightning_lr.callbacks import quirks
+from lightning_lr.callbacks.base import OPTIONS, LRCallback
+from lightning_lr.callbacks.compose import Ownership, compose
+from lightning_lr.callbacks.wishes import LRLogger
+from lightning_lr.core.checks import did_you_mean
+from lightning_lr.core.durations import Horizon
+from lightning_lr.reporting import plan
+from lightning_lr.reporting.names import group_names, optimizer_names
+from lightning_lr.reporting.recorder import Recorder, Source
+from lightning_lr.reporting.scalars import write_text, writers
+from lightning_lr.scheduler import ScheduledLR
+
+if TYPE_CHECKING:
+    from lightning.pytorch import LightningModule, Trainer
+
+_EARLIER: weakref.WeakKeyDictionary[Any, tuple[Any, list[dict[str, Any]]]] = weakref.WeakKeyDictionary()
+"""Per trainer, the module and the schedulers' states of its fit before: a second fit goes on from there."""
+
+
+class Conductor:
+    """Gathers the wishes at fit start, starts the schedulers when training starts, and reports.
+
+    Raises:
+        ValueError: two wishes, or a wish and somebody else's scheduler, say different things about one optimizer.
+    """
+
+    def __init__(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.callbacks = [c for c in trainer.callbacks if isinstance(c, LRCallback)]  # type: ignore[attr-defined]
+        self.automatic = pl_module.automatic_optimization
+        self.optimizers = list(trainer.optimizers)
+        self.owners: list[Ownership] = compose(trainer, self.callbacks, self.optimizers)
+        self.groups_may_have_changed = False
+        self.recorder: Recorder | None = None
+        self._logged: dict[str, Any] = {}
+        self._updates_before: list[int] = []
+        self._warned: set[str] = set()
+        for owner in self.owners:
+            owner.scheduler.optimizer_index = owner.optimizer_index
+            if owner.is_new:
+                quirks.attach(trainer, owner.scheduler)
+
+    @property
+    def schedulers(self) -> list[ScheduledLR]:
+        """The schedulers in the order of their optimizers; an optimizer that nobody wishes about has none."""
+        return [owner.scheduler for owner in self.owners]
+
+    # ---- the start --------------------------------------------------------------------------------------------------
+
+    def start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """The run's length is known and everything is restored: resolve, write the first lr, print the plan."""
+        self._deliver_states()
+        run = quirks.run_horizon(trainer, self.automatic)
+        self._resume_within(trainer, pl_module)
+        for owner in self.owners:
+            scheduler = owner.scheduler
+            if scheduler.started:
+                continue  # the user's own, built in configure_optimizers
+            self._settle_start(trainer, owner)
+            if trainer.fast_dev_run:  # type: ignore[attr-defined]
+                scheduler.on_overrun = "cut"
+            horizon = Horizon(
+                scheduler.total_steps or run.total_steps, scheduler.steps_per_epoch or run.steps_per_epoch
+            )
+            try:
+                notes = scheduler.start(horizon)
+            except ValueError as error:
+                raise ValueError(f"{owner.who}: {error}") from None
+            for note in notes:
+                rank_zero_warn(f"{owner.who}: {note}")
+        self._updates_before = [scheduler.updates for scheduler in self.schedulers]
+        self.groups_may_have_changed = True
+        self._report(trainer)
+
+    def _deliver_states(self) -> None:
+        """Lightning hands states out by position; each says which optimizer it is about."""
+        strays = [s.misdelivered for s in self.schedulers if s.misdelivered is not None]
+        for state in strays:
+            for owner in self.owners:
+                if owner.optimizer_index == state["optimizer"] and not owner.scheduler.resumed:
+                    owner.scheduler.load_state_dict(state)
+
+    def _resume_within(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """A second fit of the same module on the same trainer goes on where the first one ended."""
+        module, states = _EARLIER.get(trainer, (None, []))
+        if module is None or module() is not pl_module:
+            return
+        for owner in self.owners:
+            for state in states:
+                if (
+                    state["optimizer"] == owner.optimizer_index
+                    and not owner.scheduler.resumed
+                    and not owner.scheduler.started
+                ):
+                    owner.scheduler.load_state_dict(state)
+
+    def _settle_start(self, trainer: Trainer, owner: Ownership) -> None:
+        """A run that goes on from a checkpoint without a state of ours: where is the schedule?"""
+        scheduler = owner.scheduler
+        if scheduler.resumed or scheduler.start_step is not None or trainer.global_step == 0:
+            return
+        if not self.automatic or len(self.optimizers) > 1:
+            raise ValueError(
+                f"{owner.who}: training goes on at global_step {trainer.global_step}, but the checkpoint holds no "
+                f"state of this schedule, and global_step counts the updates of all {len(self.optimizers)} optimizers, or "
+                "those of manual optimization: say how many updates this one has made with start_step="
+            )
+        scheduler.start_step = trainer.global_step
+        rank_zero_warn(
+            f"{owner.who}: the checkpoint holds no state of this schedule; it starts at update "
+            f"{trainer.global_step} (global_step): start_step= would say otherwise"
+        )
+
+    # ---- reporting --------------------------------------------------------------------------------------------------
+
+    def _report(self, trainer: Trainer) -> None:
+        settings = next((c for c in self.callbacks if isinstance(c, LRLogger)), LRLogger())
+        names = optimizer_names([type(optimizer).__name__ for optimizer in self.optimizers])
+        scheduler_of = {owner.optimizer_index: owner.scheduler for owner in self.owners}
+        text = "\n".join(_plan_of(names[owner.optimizer_index], owner.scheduler) for owner in self.owners)
+        if settings.plan and text:
+            rank_zero_info(text)
+        if not trainer.is_global_zero or not any(callback.log for callback in self.callbacks):
+            return
+        if settings.plan and text:
+            write_text(trainer.loggers, "lr/plan", plan.markdown(text), quirks.step_number(trainer))
+        sources = [
+            Source(name, optimizer, scheduler_of.get(i))
+            for i, (name, optimizer) in enumerate(zip(names, self.optimizers, strict=True))
+        ]
+        extra = [key for key in ("momentum", "weight_decay") if getattr(settings, f"log_{key}")]
+        every = settings.every_n_steps or trainer.log_every_n_steps  # type: ignore[attr-defined]
+        self.recorder = Recorder(sources, writers(trainer.loggers), every or 1, extra)
+
+    def before_update(self, trainer: Trainer) -> None:
+        """Log the lr that the coming update uses, under the step number of Lightning's own points."""
+        if self.recorder is not None:
+            self.recorder.before_update(quirks.step_number(trainer))
+
+    def log_metrics(self, trainer: Trainer) -> None:
+        """Write the metrics that an LRLogger names, each new value once."""
+        wanted = [name for c in self.callbacks if isinstance(c, LRLogger) for name in c.metrics]
+        if not wanted:
+            return
+        metrics = trainer.callback_metrics  # on every rank: computing it may be a collective
+        fresh = {n: metrics[n] for n in wanted if n in metrics and metrics[n] is not self._logged.get(n)}
+        self._logged.update(fresh)
+        if self.recorder is not None and fresh:
+            values = {f"monitor/{name}": float(value) for name, value in fresh.items()}
+            self.recorder.write(values, quirks.step_number(trainer))
+
+    # ---- during the run ---------------------------------------------------------------------------------------------
+
+    def epoch_starts(self) -> None:
+        """Callbacks such as BaseFinetuning add groups, or write an lr of their own, at this point."""
+        self.groups_may_have_changed = True
+        for owner in self.owners:
+            end = owner.scheduler.end_of()
+            if end is not None and owner.scheduler.updates > end and owner.scheduler.factor == 0:
+                rank_zero_warn(f"{owner.who}: the schedule ended at update {end}; this epoch trains with lr 0")
+
+    def check_groups(self) -> None:
+        """Before an epoch's first update: take new groups in; one owner writes the lr, and that is the scheduler."""
+        self.groups_may_have_changed = False
+        for owner in self.owners:
+            scheduler = owner.scheduler
+            expected = [float(lr) for lr in scheduler.get_last_lr()]
+            for i, (group, lr) in enumerate(zip(scheduler.optimizer.param_groups, expected, strict=False)):
+                found = float(group["lr"])
+                if not _same(found, lr, group["lr"]):
+                    self._warn_once(
+                        f"{owner.who}: something else set the lr of group {i} to {found:g}; the schedule owns it and "
+                        f"keeps {lr:g} (reported once per group)",
+                        key=f"{owner.optimizer_index}/{i}",
+                    )
+            scheduler.rewrite()
+
+    def epoch_ends(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log new metrics; after the first epoch of manual optimization, compare its updates with what was assumed."""
+        self.log_metrics(trainer)
+        if self.automatic:
+            return
+        for owner, before in zip(self.owners, self._updates_before, strict=True):
+            scheduler = owner.scheduler
+            run = scheduler.run_horizon
+            seen = scheduler.updates - before
+            assumed = run.steps_per_epoch if run is not None else None
+            if (
+                scheduler.total_steps is None
+                and isinstance(assumed, int)
+                and seen != assumed
+                and _needs_length(scheduler)
+            ):
+                epochs = trainer.max_epochs or 0
+                right = f"total_steps={seen * epochs}" if epochs > 0 else "total_steps="
+                self._warn_once(
+                    f"{owner.who}: {type(scheduler.optimizer).__name__} made {seen} updates in an epoch of manual "
+                    f"optimization, and the schedule assumed one per batch, {assumed}: give {right}",
+                    key=f"manual/{owner.optimizer_index}",
+                )
+        self._updates_before = [scheduler.updates for scheduler in self.schedulers]
+
+    def end(self, trainer: Trainer) -> None:
+        """The curve ends with the last lr that was used."""
+        if self.recorder is not None:
+            self.recorder.last()
+        wanted = [name for c in self.callbacks if isinstance(c, LRLogger) for name in c.metrics]
+        for name in wanted:
+            if name not in self._logged:
+                available = ", ".join(trainer.callback_metrics) or "none"
+                hint = did_you_mean(name, trainer.callback_metrics)
+                self._warn_once(
+                    f"LRLogger: the metric {name!r} was never logged{hint}; available: {available}", key=name
+                )
+
+    def close(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Let go of the optimizers; remember where they were, for another fit of the same module."""
+        started = [scheduler for scheduler in self.schedulers if scheduler.started]
+        if started:
+            _EARLIER[trainer] = (weakref.ref(pl_module), [scheduler.state_dict() for scheduler in started])
+        for scheduler in self.schedulers:
+            scheduler.detach()
+        if any(callback.from_mixin for callback in self.callbacks):  # a new list: Lightning is iterating over this one
+            kept = [c for c in trainer.callbacks if not getattr(c, "from_mixin", False)]  # type: ignore[attr-defined]
+            trainer.callbacks = kept  # type: ignore[attr-defined]
+
+    def _warn_once(self, message: str, key: str) -> None:
+        if key not in self._warned:
+            self._warned.add(key)
+            rank_zero_warn(message)
+
+
+def _same(found: float, expected: float, value: Any) -> bool:
+    tolerance = 1e-6 if isinstance(value, torch.Tensor) else 1e-12  # a float32 tensor holds seven digits
+    return abs(found - expected) <= tolerance * max(abs(found), abs(expected))
+
+
+def _needs_length(scheduler: ScheduledLR) -> bool:
+    """Whether the program would be another one in a run of another length."""
+    try:
+        return scheduler.schedule.resolve(Horizon(None), on_overrun="cut") != scheduler.program
+    except ValueError:
+        return True
+
+
+def _plan_of(name: str, scheduler: ScheduledLR) -> str:
+    run = scheduler.run_horizon
+    assert run is not None
+    length = "" if run.total_steps is None else f", {run.total_steps} updates"
+    title = f"Learning-rate plan for {name}{length}" + (
+        f", from update {scheduler.updates}" if scheduler.updates else ""
+    )
+    groups = group_names(name, scheduler.optimizer.param_groups)
+    bases = [float(base) for base in scheduler.base_lrs]
+    rows = plan.rows(scheduler.program, scheduler.control, run)
+    return plan.table(title, rows, run, list(zip(groups, bases, strict=True)))
+
+
+__all__ = ["OPTIONS", "Conductor"]

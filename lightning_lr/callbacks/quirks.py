@@ -1,0 +1,65 @@
+"""Every use of what Lightning does not promise: each with its reason. Checked against lightning 2.5 to 2.6."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from lightning_lr.core.durations import Horizon
+
+if TYPE_CHECKING:
+    from lightning.pytorch import Trainer
+    from torch.optim import Optimizer
+
+    from lightning_lr.scheduler import ScheduledLR
+
+
+def step_number(trainer: Trainer) -> int:
+    """The step under which Lightning logs this batch's metrics; ``global_step`` counts optimizers, not batches."""
+    return int(trainer.fit_loop.epoch_loop._batches_that_stepped)
+
+
+def attach(trainer: Trainer, scheduler: ScheduledLR) -> None:
+    """Add a scheduler after ``configure_optimizers`` has run: Lightning then saves, restores and monitors it.
+
+    ``strategy.lr_scheduler_configs`` is the list that all three read; Lightning's own SWA callback edits it too.
+    """
+    from lightning.pytorch.utilities.types import LRSchedulerConfig
+
+    trainer.strategy.lr_scheduler_configs.append(LRSchedulerConfig(scheduler, interval="step"))
+
+
+def owned(trainer: Trainer) -> list[tuple[Optimizer, Any]]:
+    """Every scheduler that Lightning drives, with its optimizer: ours and the native ones."""
+    return [(config.scheduler.optimizer, config.scheduler) for config in trainer.lr_scheduler_configs]
+
+
+def run_horizon(trainer: Trainer, automatic: bool) -> Horizon:
+    """The run's length as its configuration states it: updates of one optimizer in all, and in each epoch.
+
+    ``Trainer.estimated_stepping_batches`` is -1 for an unsized loader, inf without a limit and refuses an accumulation
+    that changes with the epoch. With manual optimization one update of each optimizer per batch is assumed, because
+    Lightning knows batches only.
+    """
+    batches, max_epochs, max_steps = trainer.num_training_batches, trainer.max_epochs, trainer.max_steps
+    lengths: list[int] = []
+    if math.isfinite(batches) and batches > 0:
+        factors = _accumulation(trainer) if automatic else {0: 1}
+        epochs = range(max(factors) + 1)
+        lengths = [math.ceil(batches / factors[max(e for e in factors if e <= epoch)]) for epoch in epochs]
+    limits: list[int] = []
+    if lengths and max_epochs is not None and max_epochs >= 0:
+        whole = [lengths[min(epoch, len(lengths) - 1)] for epoch in range(min(max_epochs, len(lengths)))]
+        limits.append(sum(whole) + lengths[-1] * max(0, max_epochs - len(lengths)))
+    if max_steps is not None and max_steps >= 0:
+        limits.append(max_steps if automatic else math.ceil(max_steps / max(1, len(trainer.optimizers))))
+    total = min(limits, default=0)
+    return Horizon(total if total > 0 else None, lengths or None)
+
+
+def _accumulation(trainer: Trainer) -> dict[int, int]:
+    """Batches per update from each epoch on: a GradientAccumulationScheduler's, else the trainer's."""
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if type(callback).__name__ == "GradientAccumulationScheduler":
+            return {0: 1, **callback.scheduling}
+    return {0: trainer.accumulate_grad_batches}

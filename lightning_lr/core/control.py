@@ -1,0 +1,109 @@
+"""The law: how a program and a handful of numbers give the factor of every update, and how events change the numbers.
+
+::
+
+    j         = max(t, hold_until) − origin
+    factor(t) = scale · min(1, (j + 1) / R) · program(position)      (the middle term is 1 when R = 0)
+    position  = (offset + max(0, j − R) · num) / den                 (an exact rational: staircases stay exact)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+from lightning_lr.core.program import Program
+
+
+class Control(NamedTuple):
+    """What events have changed so far; ``Control()`` is "nothing": the program as it was previewed."""
+
+    scale: float = 1.0
+    rewarm: int = 0
+    origin: int = 0
+    hold_until: int = 0
+    offset: int = 0
+    num: int = 1
+    den: int = 1
+
+    def state(self) -> list[float]:
+        """Plain data for a checkpoint; ``Control(*state)`` is the way back."""
+        return list(self)
+
+
+UNTOUCHED = Control()
+
+
+class Event(NamedTuple):
+    """One decision: when, why, what it made of the control. Prose is made of it where it is shown.
+
+    ``step`` is the first update it acts on, ``before`` and ``after`` are that update's factors without and with it.
+    """
+
+    step: int
+    kind: str
+    before: float
+    after: float
+    control: Control
+    detail: str = ""
+    track: int = 0
+
+    def state(self) -> dict[str, Any]:
+        """Plain data for a checkpoint; :meth:`of` is the way back."""
+        return {**self._asdict(), "control": self.control.state()}
+
+    @classmethod
+    def of(cls, state: Mapping[str, Any]) -> Event:
+        """The event of a saved state."""
+        return cls(**{**state, "control": Control(*state["control"])})
+
+
+def factor(program: Program, control: Control, t: int) -> float:
+    """The factor of update ``t``.
+
+    >>> from lightning_lr import Horizon, Linear
+    >>> program = Linear().resolve(Horizon(8))
+    >>> [factor(program, Control(), t) for t in (0, 4, 8)]
+    [1.0, 0.5, 0.0]
+    >>> reduced = Control(scale=0.5)
+    >>> [factor(program, reduced, t) for t in (0, 4, 8)]
+    [0.5, 0.25, 0.0]
+    >>> restarted = Control(rewarm=2, origin=4)
+    >>> [factor(program, restarted, t) for t in (4, 5, 6, 10)]
+    [0.5, 1.0, 1.0, 0.5]
+    """
+    if control == UNTOUCHED:
+        return program.at(t)
+    scale, rewarm, origin, hold_until, offset, num, den = control
+    j = max(t, hold_until) - origin
+    value = scale * program.at(offset + max(0, j - rewarm) * num, den)
+    return value * min(1.0, (j + 1) / rewarm) if rewarm else value
+
+
+def position(control: Control, t: int) -> Fraction:
+    """Where in the program update ``t`` is."""
+    j = max(t, control.hold_until) - control.origin
+    return Fraction(control.offset + max(0, j - control.rewarm) * control.num, control.den)
+
+
+def stretched(control: Control, end: int, t: int, run_end: int) -> Control:
+    """The control under which what is left of a program, up to ``end``, takes what is left of the run.
+
+    It is continuous: update ``t`` keeps its factor. A hold or a re-warmup that is going on is finished first.
+
+    >>> control = stretched(Control(), end=8, t=4, run_end=16)
+    >>> [str(position(control, t)) for t in (4, 5, 16)]
+    ['4', '13/3', '8']
+    """
+    now = max(t, control.hold_until)
+    rewarming = now - control.origin < control.rewarm
+    moving = control.origin + control.rewarm if rewarming else now
+    here = position(control, t)
+    if run_end <= moving or here >= end:
+        return control
+    rate = (end - here) / (run_end - moving)
+    den = math.lcm(here.denominator, rate.denominator)
+    origin, rewarm = (control.origin, control.rewarm) if rewarming else (now, 0)
+    return control._replace(origin=origin, rewarm=rewarm, offset=int(here * den), num=int(rate * den), den=den)

@@ -1,0 +1,1 @@
+"""What is written where: the plan, the names of curves, and their points."""

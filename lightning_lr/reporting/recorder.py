@@ -1,0 +1,115 @@
+"""The lr curve: every group's lr under the step at which it was used, in as few points as draw it truly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch.optim import Optimizer
+
+from lightning_lr.reporting.names import group_names
+from lightning_lr.reporting.scalars import Writer
+from lightning_lr.scheduler import ScheduledLR
+
+BEND = 1e-3
+"""A value that lies off the line through the two before it by more than this share is a corner."""
+
+Moment = tuple[float, ...]
+
+
+class Source:
+    """One optimizer's curves: its name, its groups, and the scheduler that moves them, if any."""
+
+    def __init__(self, name: str, optimizer: Optimizer, scheduler: ScheduledLR | None) -> None:
+        self.name, self.optimizer, self.scheduler = name, optimizer, scheduler
+        self._names: list[str] = []
+
+    def moment(self) -> Moment:
+        """What the groups hold now: the factor they share, or each one's lr where nobody schedules them."""
+        if self.scheduler is not None:
+            return (self.scheduler.factor,)
+        return tuple(float(group["lr"]) for group in self.optimizer.param_groups)
+
+    def lrs(self, moment: Moment) -> Sequence[float]:
+        """The lr of every group at a moment; no device is asked where a scheduler knows."""
+        return moment if self.scheduler is None else [float(base) * moment[0] for base in self.scheduler.base_lrs]
+
+    def names(self) -> list[str]:
+        """A name for each group, made again only when there are more of them."""
+        groups = self.optimizer.param_groups
+        if len(self._names) != len(groups):
+            self._names = group_names(self.name, groups)
+        return self._names
+
+
+class Recorder:
+    """Watches every update; writes its lr on the interval, at the first and the last, and on both sides of a corner.
+
+    It keeps the two moments before, nothing that grows.
+
+    Args:
+        sources: the optimizers.
+        writers: where points go; see :func:`~lightning_lr.reporting.scalars.writers`.
+        every_n_steps: the interval; the points are those of Lightning's own metrics.
+        extra: keys of the groups to write as well: ``"momentum"`` (beta1 where there are betas), ``"weight_decay"``.
+    """
+
+    def __init__(
+        self, sources: Sequence[Source], writers: Sequence[Writer], every_n_steps: int, extra: Sequence[str] = ()
+    ) -> None:
+        self.sources, self.writers, self.every_n_steps, self.extra = sources, writers, every_n_steps, extra
+        self._step = self._written = -1
+        self._now: list[Moment] = []
+        self._before: list[Moment] = []
+
+    def before_update(self, step: int) -> None:
+        """The update under this step number is about to use what the groups hold now."""
+        if step == self._step:
+            return  # another optimizer's, or the closure evaluated again
+        now = [source.moment() for source in self.sources]
+        corner = not self._now or any(map(_bends, self._before or self._now, self._now, now))
+        if corner:
+            self.last()
+        self._before, self._now, self._step = self._now, now, step
+        if corner or (step + 1) % self.every_n_steps == 0:
+            self.last()
+
+    def last(self) -> None:
+        """Write the newest update's point, unless it stands already."""
+        if self._step > self._written:
+            values: dict[str, float] = {}
+            for source, moment in zip(self.sources, self._now, strict=True):
+                self._collect(values, source, moment)
+            self.write(values, self._step)
+            self._written = self._step
+
+    def write(self, values: Mapping[str, float], step: int) -> None:
+        """Several values under one step, to every logger."""
+        if values:
+            for writer in self.writers:
+                writer(values, step)
+
+    def _collect(self, values: dict[str, float], source: Source, moment: Moment) -> None:
+        names = source.names()
+        for name, lr in zip(names, source.lrs(moment), strict=False):  # a group may have come since
+            values[f"lr/{name}"] = float(lr)
+        for key in self.extra:
+            for name, group in zip(names, source.optimizer.param_groups, strict=True):
+                value = _hyperparameter(group, key)
+                if value is not None:
+                    values[f"{key}/{name}"] = value
+
+
+def _bends(a: Moment, b: Moment, c: Moment) -> bool:
+    """Whether c lies off the line through a and b, or there are other groups than before."""
+    if len(a) != len(b) or len(b) != len(c):
+        return True
+    return any(abs(z - 2.0 * y + x) > BEND * max(x, y, z) for x, y, z in zip(a, b, c, strict=True))
+
+
+def _hyperparameter(group: Mapping[str, Any], key: str) -> float | None:
+    value = group.get(key)
+    if value is None and key == "momentum" and group.get("betas"):
+        value = group["betas"][0]
+    return float(value) if isinstance(value, (int, float, torch.Tensor)) else None

@@ -1,0 +1,536 @@
+"""``ScheduledLR``: the one writer of the learning rate, clocked by the optimizer itself.
+
+The optimizer's own post hook counts its updates and writes the next lr; nothing else does either. So accumulation,
+updates that a ``GradScaler`` skipped, several optimizers, manual optimization, and ``step()`` called twice or never
+cannot move the clock wrongly.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from lightning_lr.core.checks import choice, shown, whole
+from lightning_lr.core.control import UNTOUCHED, Control, Event, factor, stretched
+from lightning_lr.core.durations import Horizon
+from lightning_lr.core.program import Program
+from lightning_lr.core.schedules.base import Schedule
+from lightning_lr.core.schedules.coerce import as_schedule
+
+FORMAT = 1
+HORIZON_CHANGES = ("keep", "stretch", "error")
+LR_CHANGES = ("keep", "use_new", "error")
+MAX_EVENTS = 1000
+
+_MEANING_OF_LR = {
+    "ASGD": "ASGD divides it further by (1 + lambd · lr · t)^alpha",
+    "Rprop": "Rprop uses it for its first step only, and adapts each parameter's step size from there",
+    "Adafactor": "Adafactor takes it as an upper bound for a relative step size of its own",
+}
+
+
+class Track:
+    """Which hyperparameter follows which program, under which control, and in which groups it is written.
+
+    ``factor`` is what the groups hold now, as a multiple of their own base values.
+    """
+
+    __slots__ = ("bases", "control", "factor", "floats", "key", "program", "schedule", "tensors")
+
+    def __init__(self, schedule: Schedule, key: str = "lr") -> None:
+        self.key = key
+        self.schedule = schedule
+        self.program: Program | None = None
+        self.control: Control = UNTOUCHED
+        self.factor = 1.0
+        self.bases: list[float] = []
+        self.floats: list[tuple[dict[str, Any], float]] = []
+        self.tensors: list[tuple[torch.Tensor, float]] = []
+
+    @property
+    def initial(self) -> str:
+        """The group's key for the base value: the one torch itself uses, so optimizers save and restore it."""
+        return f"initial_{self.key}"
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells a changed schedule from the saved one."""
+        return hashlib.sha256(f"{self.key}={self.schedule!r}".encode()).hexdigest()[:16]
+
+    def bind(self, groups: list[dict[str, Any]]) -> None:
+        """Find the groups again: their dictionaries may be new, and so may some of the groups."""
+        self.bases, self.floats, self.tensors = [], [], []
+        seen: set[int] = set()
+        for group in groups:
+            value = group[self.key]
+            if self.initial not in group:  # added mid-run: it keeps its lr at the current factor
+                now = float(value)
+                group[self.initial] = now / self.factor if self.factor > 0 else now
+            base = group[self.initial] = float(group[self.initial])
+            self.bases.append(base)
+            if isinstance(value, torch.Tensor):
+                if id(value) in seen:  # torch lets groups share the default's tensor; filling one would fill all
+                    value = group[self.key] = value.clone()
+                seen.add(id(value))
+                self.tensors.append((value, base))
+            else:
+                self.floats.append((group, base))
+
+    def write(self, t: int) -> None:
+        """Set every group to the value of update ``t``: one evaluation, then assignments."""
+        assert self.program is not None
+        now = self.factor = factor(self.program, self.control, t)
+        key = self.key
+        for group, base in self.floats:
+            group[key] = base * now
+        for tensor, base in self.tensors:
+            tensor.fill_(base * now)
+
+
+class ScheduledLR(LRScheduler):
+    """A learning-rate schedule for one optimizer, moved by the optimizer's own updates.
+
+    Update t (0 for the first) of parameter group g uses ``initial_lr_g · factor(t)``; the group's lr at construction
+    is its ``initial_lr``, the peak. In a plain loop just construct it; ``step()`` may be called or not.
+
+    Args:
+        optimizer: any ``torch.optim.Optimizer``; its groups need a numeric ``"lr"``.
+        schedule: a schedule, or a list of phases.
+        total_steps: optimizer updates of the whole run, needed by shares (``"5%"``) and by a phase that takes the rest.
+        steps_per_epoch: updates per epoch, needed by durations in epochs.
+        on_horizon_change: what a resumed run of another length does: ``"keep"`` (the schedule ends where it was to
+            end), ``"stretch"`` (what is left of it takes what is left of the run) or ``"error"``.
+        on_lr_change: what a resumed run with another lr in its code does: ``"keep"`` the saved one, with a warning,
+            ``"use_new"`` or ``"error"``.
+        on_overrun: ``"error"`` refuses a schedule longer than the run, ``"cut"`` lets the run's end cut it.
+        start_step: how many updates the optimizer has made before, when no saved state says so.
+
+    Raises:
+        ValueError: the optimizer already has a scheduler; a group without an lr; a unit of unknown length.
+
+    >>> import torch
+    >>> from lightning_lr import Linear, Warmup
+    >>> optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.1)
+    >>> scheduler = ScheduledLR(optimizer, Warmup(2) >> Linear(), total_steps=4)
+    >>> lrs = []
+    >>> for _ in range(6):
+    ...     lrs.append(optimizer.param_groups[0]["lr"])
+    ...     optimizer.step()
+    >>> lrs
+    [0.05, 0.1, 0.1, 0.05, 0.0, 0.0]
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        schedule: Schedule,
+        *,
+        rules: Iterable[object] = (),
+        total_steps: int | None = None,
+        steps_per_epoch: int | None = None,
+        on_horizon_change: str = "keep",
+        on_lr_change: str = "keep",
+        on_overrun: str = "error",
+        start_step: int | None = None,
+    ) -> None:
+        # LRScheduler.__init__ is not called: it patches optimizer.step and writes the lr.
+        self._configure(
+            optimizer, schedule, rules, total_steps, steps_per_epoch, on_horizon_change, on_lr_change, on_overrun,
+            start_step,
+        )  # fmt: skip
+        if hasattr(optimizer.step, "_wrapped_by_lr_sched"):
+            raise ValueError(
+                f"ScheduledLR: a torch LR scheduler was already built on this {type(optimizer).__name__}; two owners "
+                "would overwrite each other's lr: remove that scheduler and build the optimizer anew"
+            )
+        for note in self.start(Horizon(total_steps, steps_per_epoch)):
+            warnings.warn(f"ScheduledLR: {note}", stacklevel=2)
+
+    @classmethod
+    def deferred(cls, optimizer: Optimizer, schedule: Schedule, **settings: Any) -> ScheduledLR:
+        """A scheduler that waits for :meth:`start`: it counts nothing, writes nothing and sets no ``initial_lr``.
+
+        Within Lightning the run's length is known, and finders are done, only when training starts.
+        """
+        self = cls.__new__(cls)
+        options: dict[str, Any] = {
+            "rules": (), "total_steps": None, "steps_per_epoch": None, "on_horizon_change": "keep",
+            "on_lr_change": "keep", "on_overrun": "error", "start_step": None,
+        }  # fmt: skip
+        self._configure(optimizer, schedule, **{**options, **settings})
+        return self
+
+    def _configure(
+        self,
+        optimizer: Optimizer,
+        schedule: Schedule,
+        rules: Iterable[object],
+        total_steps: int | None,
+        steps_per_epoch: int | None,
+        on_horizon_change: str,
+        on_lr_change: str,
+        on_overrun: str,
+        start_step: int | None,
+    ) -> None:
+        if not isinstance(optimizer, Optimizer):
+            raise ValueError(f"ScheduledLR: optimizer must be a torch.optim.Optimizer, got {shown(optimizer)}")
+        for i, group in enumerate(optimizer.param_groups):
+            if not isinstance(group.get("lr"), (int, float, torch.Tensor)):
+                name = type(optimizer).__name__
+                raise ValueError(f"ScheduledLR: group {i} of {name} has no numeric 'lr', got {group.get('lr')!r}")
+        if tuple(rules):
+            raise ValueError(f"ScheduledLR: rules must be empty in this version, got {tuple(rules)!r}")
+        Horizon(total_steps, steps_per_epoch)
+        self.optimizer = optimizer
+        self.optimizer_index = 0
+        self.total_steps = total_steps
+        self.steps_per_epoch = steps_per_epoch
+        self.on_horizon_change = choice(on_horizon_change, HORIZON_CHANGES, "ScheduledLR: on_horizon_change")
+        self.on_lr_change = choice(on_lr_change, LR_CHANGES, "ScheduledLR: on_lr_change")
+        self.on_overrun = choice(on_overrun, ("error", "cut"), "ScheduledLR: on_overrun")
+        self.start_step = None if start_step is None else whole(start_step, "ScheduledLR: start_step")
+        self.updates = 0
+        self.started = False
+        self.resumed = False
+        self.foreign_state = False
+        self.misdelivered: dict[str, Any] | None = None
+        self.events: list[Event] = []
+        self.run_horizon: Horizon | None = None
+        self._tracks = [Track(as_schedule(schedule, "ScheduledLR: schedule"))]
+        self._configured = [float(group["lr"]) for group in optimizer.param_groups]
+        self._groups = len(self._configured)
+        self._saved: dict[str, Any] | None = None
+        self._handles: list[Any] = []
+
+    # ---- what it is -------------------------------------------------------------------------------------------------
+
+    @property
+    def schedule(self) -> Schedule:
+        """What the user wrote."""
+        return self._tracks[0].schedule
+
+    @schedule.setter
+    def schedule(self, schedule: Schedule) -> None:
+        if self.started:
+            raise ValueError("ScheduledLR: the schedule cannot change after training has started")
+        self._tracks[0].schedule = schedule
+
+    @property
+    def program(self) -> Program:
+        """The resolved schedule. Errors: ``RuntimeError`` before it has started."""
+        program = self._tracks[0].program
+        if program is None:
+            raise RuntimeError("ScheduledLR: not started yet; the run's length is known when training starts")
+        return program
+
+    @property
+    def control(self) -> Control:
+        """What events have changed so far."""
+        return self._tracks[0].control
+
+    @property
+    def factor(self) -> float:
+        """What the groups hold now, as a multiple of their initial lr."""
+        return self._tracks[0].factor
+
+    def factor_at(self, t: int) -> float:
+        """The factor of update ``t``, if no further event happens."""
+        return factor(self.program, self.control, t)
+
+    @property
+    def base_lrs(self) -> list[float | torch.Tensor]:  # type: ignore[override]
+        """The groups' initial lrs, their peaks."""
+        return list(self._tracks[0].bases) if self.started else list(self._configured)
+
+    @property
+    def last_epoch(self) -> int:  # type: ignore[override]
+        """torch's name for the number of completed updates."""
+        return self.updates
+
+    def get_last_lr(self) -> list[float | torch.Tensor]:
+        """The lr that each group holds now, as plain floats: what its next update will use."""
+        if not self.started:
+            return [float(group["lr"]) for group in self.optimizer.param_groups]
+        now = self._tracks[0].factor
+        return [base * now for base in self._tracks[0].bases]
+
+    @property
+    def _last_lr(self) -> list[float | torch.Tensor]:  # type: ignore[override]
+        return self.get_last_lr()
+
+    def get_lr(self) -> list[float | torch.Tensor]:
+        """As :meth:`get_last_lr`: there is no other lr."""
+        return self.get_last_lr()
+
+    # ---- its life ---------------------------------------------------------------------------------------------------
+
+    def start(self, horizon: Horizon) -> list[str]:
+        """Resolve for a run of this length, take the groups over, write the first lr; returns what to warn about.
+
+        A state that was loaded before decides where to go on.
+        """
+        owner = getattr(self.optimizer, "_lightning_lr_owner", None)
+        if owner is not None and owner is not self:
+            raise ValueError(
+                f"ScheduledLR: this {type(self.optimizer).__name__} already has the ScheduledLR of {owner.schedule!r}; "
+                "two owners would overwrite each other's lr: call its detach() first"
+            )
+        notes = [note for track in self._tracks for note in self._resolve(track, horizon)]
+        self.run_horizon = horizon
+        notes += self._settle_bases()
+        self.started = True
+        for track in self._tracks:
+            track.bind(self.optimizer.param_groups)
+            track.write(self.updates)
+        self._groups = len(self.optimizer.param_groups)
+        self.optimizer._lightning_lr_owner = self  # type: ignore[attr-defined]
+        self._handles = [
+            self.optimizer.register_step_post_hook(self._after_update),
+            self.optimizer.register_load_state_dict_post_hook(self._after_load),
+        ]
+        return notes + _meaning_of_lr(self.optimizer)
+
+    def detach(self) -> None:
+        """Let go of the optimizer: its updates are counted no more, its lr stays as it is. The state is kept."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+        if getattr(self.optimizer, "_lightning_lr_owner", None) is self:
+            del self.optimizer._lightning_lr_owner
+
+    def _resolve(self, track: Track, horizon: Horizon) -> list[str]:
+        """Give the track its program and its control: new ones, or those of the loaded state."""
+        if self._saved is None:
+            track.program = track.schedule.resolve(horizon, on_overrun=self.on_overrun)
+            if not self.started:
+                self.updates = self.start_step or 0
+            return list(track.program.notes)
+        if track.program is None:  # the saved schedule is not this one
+            return self._change_schedule(track, horizon)
+        return self._change_horizon(track, horizon)
+
+    def _change_schedule(self, track: Track, horizon: Horizon) -> list[str]:
+        assert self._saved is not None
+        track.program = track.schedule.resolve(horizon, on_overrun=self.on_overrun)
+        scale = Control(*self._saved["tracks"][self._tracks.index(track)][1]).scale
+        track.control = Control(scale=scale)
+        self._record(track, "schedule", self._held(), repr(track.schedule))
+        return [
+            f"the schedule has changed since the checkpoint; from update {self.updates} on it is {track.schedule!r}, "
+            f"at its own update {self.updates}",
+            *track.program.notes,
+        ]
+
+    def _change_horizon(self, track: Track, horizon: Horizon) -> list[str]:
+        """Go on with the saved program in a run that may be longer or shorter than the one it was made for."""
+        assert track.program is not None
+        assert self.run_horizon is not None
+        before, end = self.run_horizon, track.program.end
+        if horizon == before or end is None:
+            return []
+        try:
+            if track.schedule.resolve(horizon, on_overrun="cut") == track.program:
+                return []  # its units do not depend on the run's length
+        except ValueError:
+            pass  # the new length is unknown: certainly another
+        change = f"the run's length has changed from {_length(before)} to {_length(horizon)}"
+        if self.on_horizon_change == "error":
+            raise ValueError(
+                f"ScheduledLR: {change} since the checkpoint: restore the length, or ask for "
+                'on_horizon_change="keep" (the schedule ends where it was to end) or "stretch"'
+            )
+        if self.on_horizon_change == "stretch":
+            if horizon.total_steps is None:
+                raise ValueError(f'ScheduledLR: {change}; on_horizon_change="stretch" needs total_steps=')
+            old = factor(track.program, track.control, self.updates)
+            track.control = stretched(track.control, end, self.updates, horizon.total_steps)
+            self._record(track, "stretch", old, f"{_length(before)} -> {_length(horizon)}")
+            return [f"{change}: what is left of the schedule takes what is left of the run"]
+        return [f"{change}; {self._what_keep_means(track, horizon)}"]
+
+    def _what_keep_means(self, track: Track, horizon: Horizon) -> str:
+        assert track.program is not None
+        end = self.end_of(track)
+        held = ", ".join(f"{base * track.control.scale * track.program.end_value:g}" for base in self._initial_lrs())
+        stretch = 'on_horizon_change="stretch" would spread what is left of the schedule over the run'
+        if horizon.total_steps is None or end is None:
+            return f"the schedule keeps its own; {stretch}"
+        if horizon.total_steps > end:
+            return (
+                f"the schedule ends at update {end} as before, and the {horizon.total_steps - end} updates after it "
+                f"run at lr {held}; {stretch}"
+            )
+        return f"the run ends {end - horizon.total_steps} updates before the schedule does; {stretch}"
+
+    def end_of(self, track: Track | None = None) -> int | None:
+        """The update at which the program ends under the current control, or ``None`` if it never does."""
+        track = track or self._tracks[0]
+        if track.program is None or track.program.end is None:
+            return None
+        _, rewarm, origin, _, offset, num, den = track.control
+        left = track.program.end * den - offset
+        return origin + rewarm + max(0, -(-left // num))
+
+    def _record(self, track: Track, kind: str, before: float, detail: str) -> None:
+        assert track.program is not None
+        after = factor(track.program, track.control, self.updates)
+        self.events.append(Event(self.updates, kind, before, after, track.control, detail, self._tracks.index(track)))
+        del self.events[:-MAX_EVENTS]
+
+    def _held(self) -> float:
+        """The factor by which the first group's lr differs from its initial one, as the checkpoint left them."""
+        group = self.optimizer.param_groups[0]
+        base = float(group.get("initial_lr", group["lr"]))
+        return float(group["lr"]) / base if base > 0 else 1.0
+
+    def _initial_lrs(self) -> list[float]:
+        return [float(group.get("initial_lr", group["lr"])) for group in self.optimizer.param_groups]
+
+    def _settle_bases(self) -> list[str]:
+        """Every group's ``initial_lr``: its lr as it stands, or, in a resumed run, the one that was saved."""
+        groups = self.optimizer.param_groups
+        if not (self.resumed or self.updates):
+            for group in groups:
+                group["initial_lr"] = float(group["lr"])
+            return []
+        notes = []
+        for i, (group, new) in enumerate(zip(groups, self._configured, strict=False)):
+            old = float(group.setdefault("initial_lr", float(group["lr"])))
+            if old == new:
+                continue
+            change = f"the lr of group {i} is {new:g} in the code and {old:g} in the checkpoint"
+            if self.on_lr_change == "error":
+                raise ValueError(f'ScheduledLR: {change}: restore it, or ask for on_lr_change="keep" or "use_new"')
+            if self.on_lr_change == "use_new":
+                group["initial_lr"] = new
+                notes.append(f"{change}; the code's is used from here on")
+            else:
+                notes.append(f"{change}; the checkpoint's is kept: on_lr_change=\"use_new\" would use the code's")
+        return notes
+
+    # ---- its clock --------------------------------------------------------------------------------------------------
+
+    def _after_update(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        found_inf = getattr(optimizer, "found_inf", None)
+        if found_inf is not None and found_inf.item():
+            return  # a fused optimizer was called, and did nothing: its gradients were not finite
+        self.updates += 1
+        if len(optimizer.param_groups) != self._groups:
+            self._rebind()
+        for track in self._tracks:
+            track.write(self.updates)
+
+    def _after_load(self, optimizer: Optimizer) -> None:
+        """``optimizer.load_state_dict`` made new group dictionaries: find them, and what they were to hold."""
+        for group, base in zip(optimizer.param_groups, self._tracks[0].bases, strict=False):
+            group.setdefault("initial_lr", base)
+        self.resumed = True
+        for note in self._settle_bases():
+            warnings.warn(f"ScheduledLR: {note}", stacklevel=2)
+        self.rewrite()
+
+    def _rebind(self) -> None:
+        for track in self._tracks:
+            track.bind(self.optimizer.param_groups)
+        self._groups = len(self.optimizer.param_groups)
+
+    def rewrite(self) -> None:
+        """Take in groups that are new, and write the current lr again, whoever wrote another since."""
+        self._rebind()
+        for track in self._tracks:
+            track.write(self.updates)
+
+    def step(self, epoch: Any = None) -> None:
+        """Do nothing: the optimizer's updates move the clock. Loops that call it keep working."""
+        if epoch is not None:
+            raise ValueError(f"ScheduledLR: step() takes no argument, got {shown(epoch)}: time is the optimizer's own")
+
+    # ---- its state --------------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain data only, loadable with ``torch.load(weights_only=True)``; never the configuration."""
+        state: dict[str, Any] = {"lightning_lr": FORMAT, "optimizer": self.optimizer_index, "started": self.started}
+        if not self.started:
+            return state
+        assert self.run_horizon is not None
+        return {
+            **state,
+            "updates": self.updates,
+            "tracks": [[track.fingerprint, track.control.state(), {}] for track in self._tracks],
+            "program_horizon": self.program.horizon.state(),
+            "run_horizon": self.run_horizon.state(),
+            "events": [event.state() for event in self.events],
+        }
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on where the state was saved; the lr is written at once.
+
+        A state that never started is ignored: the finders restore such a one. Errors: ``ValueError`` for a newer
+        format, and, in a plain loop, for a state that is not a ``ScheduledLR``'s.
+        """
+        if "lightning_lr" not in state_dict:
+            if self.started:
+                raise ValueError(
+                    f"ScheduledLR: this is not a state of ScheduledLR (its keys: {', '.join(map(str, state_dict))}); "
+                    "construct it with start_step= to go on without one"
+                )
+            self.foreign_state = True
+            return
+        if state_dict["lightning_lr"] > FORMAT:
+            raise ValueError(
+                f"ScheduledLR: the state has format {state_dict['lightning_lr']}, this version reads up to {FORMAT}: "
+                "install the newer lightning_lr that wrote it"
+            )
+        if not state_dict["started"]:
+            return
+        if state_dict["optimizer"] != self.optimizer_index:
+            self.misdelivered = dict(state_dict)
+            return
+        self._load(dict(state_dict))
+
+    def _load(self, state: dict[str, Any]) -> None:
+        horizon = self.run_horizon
+        self._saved, self.resumed = state, True
+        self.updates = state["updates"]
+        self.events = [Event.of(event) for event in state["events"]]
+        self.run_horizon = Horizon(*state["run_horizon"])
+        for track, (fingerprint, control, _) in zip(self._tracks, state["tracks"], strict=False):
+            track.control = Control(*control)
+            track.program = None
+            if fingerprint == track.fingerprint:
+                track.program = track.schedule.resolve(Horizon(*state["program_horizon"]), on_overrun="cut")
+        if self.started:  # a plain loop: the run's length is known already
+            assert horizon is not None
+            for track in self._tracks:
+                for note in self._resolve(track, horizon):
+                    warnings.warn(f"ScheduledLR: {note}", stacklevel=3)
+            self.run_horizon = horizon
+            self.rewrite()
+        else:
+            self._write_early()
+
+    def _write_early(self) -> None:
+        """Within Lightning the state arrives before training starts; what runs in between sees the right lr."""
+        for track in self._tracks:
+            if track.program is not None:
+                now = track.factor = factor(track.program, track.control, self.updates)
+                for group in self.optimizer.param_groups:
+                    if track.initial in group and not isinstance(group[track.key], torch.Tensor):
+                        group[track.key] = float(group[track.initial]) * now
+
+
+def _length(horizon: Horizon) -> str:
+    return "an unknown number of updates" if horizon.total_steps is None else f"{horizon.total_steps} updates"
+
+
+def _meaning_of_lr(optimizer: Optimizer) -> list[str]:
+    name = type(optimizer).__name__
+    if name == "Adagrad" and any(group.get("lr_decay", 0) > 0 for group in optimizer.param_groups):
+        return ["Adagrad divides the scheduled lr further by 1 + lr_decay · t: set lr_decay=0 to use the lr as planned"]
+    return [f"the lr is not the step size here: {_MEANING_OF_LR[name]}"] if name in _MEANING_OF_LR else []
