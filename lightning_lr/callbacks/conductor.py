@@ -115,8 +115,8 @@ class Conductor:
         if not self.automatic or len(self.optimizers) > 1:
             raise ValueError(
                 f"{owner.who}: training goes on at global_step {trainer.global_step}, but the checkpoint holds no "
-                f"state of this schedule, and global_step counts the updates of all {len(self.optimizers)} optimizers, or "
-                "those of manual optimization: say how many updates this one has made with start_step="
+                f"state of this schedule, and global_step counts the updates of all {len(self.optimizers)} "
+                "optimizers, or those of manual optimization: say how many updates this one has made with start_step="
             )
         scheduler.start_step = trainer.global_step
         rank_zero_warn(
@@ -168,8 +168,10 @@ class Conductor:
         """Callbacks such as BaseFinetuning add groups, or write an lr of their own, at this point."""
         self.groups_may_have_changed = True
         for owner in self.owners:
-            end = owner.scheduler.end_of()
-            if end is not None and owner.scheduler.updates > end and owner.scheduler.factor == 0:
+            scheduler = owner.scheduler
+            end = scheduler.end_of()
+            extended = scheduler.run_horizon != scheduler.program.horizon  # a zero that was planned is in the plan
+            if extended and end is not None and scheduler.updates >= end and scheduler.factor == 0:
                 rank_zero_warn(f"{owner.who}: the schedule ended at update {end}; this epoch trains with lr 0")
 
     def check_groups(self) -> None:
