@@ -63,7 +63,7 @@ class LRCallback(Callback):
         self.on_lr_change = _one_of(on_lr_change, LR_CHANGES, f"{name}: on_lr_change")
         self.on_overrun = _one_of(on_overrun, ("error", "cut"), f"{name}: on_overrun")
         self.start_step = None if start_step is None else whole(start_step, f"{name}: start_step")
-        self.log = flag(log, f"{name}: log")
+        self.logs = flag(log, f"{name}: log")  # not self.log: Lightning puts the module's log() there
         self._conductor: Conductor | None = None  # for the length of a fit, in the callback that conducts it
 
     def concerns(self, index: int, class_name: str) -> bool:

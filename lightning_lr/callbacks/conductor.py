@@ -79,7 +79,7 @@ class Conductor:
                 notes = scheduler.start(horizon)
             except ValueError as error:
                 raise ValueError(f"{owner.who}: {error}") from None
-            for note in notes:
+            for note in () if trainer.fast_dev_run else notes:  # type: ignore[attr-defined]
                 rank_zero_warn(f"{owner.who}: {note}")
         self._updates_before = [scheduler.updates for scheduler in self.schedulers]
         self.groups_may_have_changed = True
@@ -133,7 +133,7 @@ class Conductor:
         text = "\n".join(_plan_of(names[owner.optimizer_index], owner.scheduler) for owner in self.owners)
         if settings.plan and text:
             rank_zero_info(text)
-        if not trainer.is_global_zero or not any(callback.log for callback in self.callbacks):
+        if not trainer.is_global_zero or not any(callback.logs for callback in self.callbacks):
             return
         if settings.plan and text:
             write_text(trainer.loggers, "lr/plan", plan.markdown(text), quirks.step_number(trainer))

@@ -68,7 +68,7 @@ class Recorder:
         if step == self._step:
             return  # another optimizer's, or the closure evaluated again
         now = [source.moment() for source in self.sources]
-        corner = not self._now or any(map(_bends, self._before or self._now, self._now, now))
+        corner = not self._now or any(map(_bends, self._before, self._now, now))
         if corner:
             self.last()
         self._before, self._now, self._step = self._now, now, step
