@@ -149,6 +149,8 @@ class ScheduledLR(LRScheduler):
                 f"ScheduledLR: a torch LR scheduler was already built on this {type(optimizer).__name__}; two owners "
                 "would overwrite each other's lr: remove that scheduler and build the optimizer anew"
             )
+        self._deferred = False
+        self._configured = self._initial_lrs()  # an optimizer whose state was loaded before knows its peaks
         for note in self.start(Horizon(total_steps, steps_per_epoch)):
             warnings.warn(f"ScheduledLR: {note}", stacklevel=2)
 
@@ -198,6 +200,7 @@ class ScheduledLR(LRScheduler):
         self.updates = 0
         self.started = False
         self.resumed = False
+        self._deferred = True
         self.foreign_state = False
         self.misdelivered: dict[str, Any] | None = None
         self.events: list[Event] = []
@@ -297,7 +300,13 @@ class ScheduledLR(LRScheduler):
         return notes + _meaning_of_lr(self.optimizer)
 
     def detach(self) -> None:
-        """Let go of the optimizer: its updates are counted no more, its lr stays as it is. The state is kept."""
+        """Let go of the optimizer: its updates are counted no more, and its present lr is a next scheduler's peak."""
+        self.release()
+        for group in self.optimizer.param_groups:
+            group.pop("initial_lr", None)
+
+    def release(self) -> None:
+        """Let go of the optimizer, but leave it as a checkpoint needs it. The state is kept."""
         for handle in self._handles:
             handle.remove()
         self._handles = []
@@ -320,7 +329,7 @@ class ScheduledLR(LRScheduler):
         track.program = track.schedule.resolve(horizon, on_overrun=self.on_overrun)
         scale = Control(*self._saved["tracks"][self._tracks.index(track)][1]).scale
         track.control = Control(scale=scale)
-        self._record(track, "schedule", self._held(), repr(track.schedule))
+        self._record(track, "schedule", track.factor, repr(track.schedule))
         return [
             f"the schedule has changed since the checkpoint; from update {self.updates} on it is {track.schedule!r}, "
             f"at its own update {self.updates}",
@@ -383,20 +392,14 @@ class ScheduledLR(LRScheduler):
         self.events.append(Event(self.updates, kind, before, after, track.control, detail, self._tracks.index(track)))
         del self.events[:-MAX_EVENTS]
 
-    def _held(self) -> float:
-        """The factor by which the first group's lr differs from its initial one, as the checkpoint left them."""
-        group = self.optimizer.param_groups[0]
-        base = float(group.get("initial_lr", group["lr"]))
-        return float(group["lr"]) / base if base > 0 else 1.0
-
     def _initial_lrs(self) -> list[float]:
         return [float(group.get("initial_lr", group["lr"])) for group in self.optimizer.param_groups]
 
     def _settle_bases(self) -> list[str]:
-        """Every group's ``initial_lr``: its lr as it stands, or, in a resumed run, the one that was saved."""
+        """Every group's ``initial_lr``: its lr as it stands, or, where something was loaded, the one that was saved."""
         groups = self.optimizer.param_groups
-        if not (self.resumed or self.updates):
-            for group in groups:
+        if self._deferred and not (self.resumed or self.updates):
+            for group in groups:  # a finder may have set another since
                 group["initial_lr"] = float(group["lr"])
             return []
         notes = []
@@ -417,6 +420,12 @@ class ScheduledLR(LRScheduler):
     # ---- its clock --------------------------------------------------------------------------------------------------
 
     def _after_update(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        if torch.compiler.is_compiling():
+            self._advance_untraced(optimizer)
+        else:
+            self._advance(optimizer)
+
+    def _advance(self, optimizer: Optimizer) -> None:
         found_inf = getattr(optimizer, "found_inf", None)
         if found_inf is not None and found_inf.item():
             return  # a fused optimizer was called, and did nothing: its gradients were not finite
@@ -425,6 +434,9 @@ class ScheduledLR(LRScheduler):
             self._rebind()
         for track in self._tracks:
             track.write(self.updates)
+
+    # a compiled optimizer.step traces its hooks: not this one
+    _advance_untraced = torch.compiler.disable(_advance)  # type: ignore[no-untyped-call]
 
     def _after_load(self, optimizer: Optimizer) -> None:
         """``optimizer.load_state_dict`` made new group dictionaries: find them, and what they were to hold."""
@@ -462,7 +474,7 @@ class ScheduledLR(LRScheduler):
         return {
             **state,
             "updates": self.updates,
-            "tracks": [[track.fingerprint, track.control.state(), {}] for track in self._tracks],
+            "tracks": [[track.fingerprint, track.control.state(), track.factor, {}] for track in self._tracks],
             "program_horizon": self.program.horizon.state(),
             "run_horizon": self.run_horizon.state(),
             "events": [event.state() for event in self.events],
@@ -500,8 +512,8 @@ class ScheduledLR(LRScheduler):
         self.updates = state["updates"]
         self.events = [Event.of(event) for event in state["events"]]
         self.run_horizon = Horizon(*state["run_horizon"])
-        for track, (fingerprint, control, _) in zip(self._tracks, state["tracks"], strict=False):
-            track.control = Control(*control)
+        for track, (fingerprint, control, now, _) in zip(self._tracks, state["tracks"], strict=False):
+            track.control, track.factor = Control(*control), now
             track.program = None
             if fingerprint == track.fingerprint:
                 track.program = track.schedule.resolve(Horizon(*state["program_horizon"]), on_overrun="cut")

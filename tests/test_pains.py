@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ class SaveEveryStep(Callback):
         trainer.save_checkpoint(Path(trainer.default_root_dir) / f"step{trainer.global_step}.ckpt")
 
 
-# ---- 4: two owners ----------------------------------------------------------------------------------------------------
+# ---- 4: two owners
 
 
 def test_row_4_native_scheduler_and_callback_are_refused_naming_both(tmp_path: Path) -> None:
@@ -56,7 +57,7 @@ def test_row_4_two_of_a_kind_are_refused(tmp_path: Path) -> None:
         used(tmp_path, [LRWarmup(4), LRWarmup(2)])
 
 
-# ---- 5: updates that AMP skipped ----------------------------------------------------------------------------------------
+# ---- 5: updates that AMP skipped
 
 
 @pytest.mark.parametrize("fused", [False, True])
@@ -76,7 +77,7 @@ def test_row_5_updates_that_amp_skipped_do_not_move_the_schedule(fused: bool) ->
     assert scheduler.updates == 4
 
 
-# ---- 6: resume --------------------------------------------------------------------------------------------------------
+# ---- 6: resume
 
 
 def test_row_6_resuming_after_any_update_gives_the_rest_of_the_run_bit_for_bit(tmp_path: Path) -> None:
@@ -90,7 +91,7 @@ def test_row_6_resuming_after_any_update_gives_the_rest_of_the_run_bit_for_bit(t
         assert used(tmp_path, wishes(), max_epochs=3, ckpt_path=ckpt) == whole[k:], k
 
 
-# ---- 9: extending the run -----------------------------------------------------------------------------------------------
+# ---- 9: extending the run
 
 
 def _first_half(tmp_path: Path) -> Path:
@@ -100,7 +101,7 @@ def _first_half(tmp_path: Path) -> Path:
 
 def test_row_9_an_extended_run_keeps_the_schedule_and_warns_how_many_updates_have_lr_0(tmp_path: Path) -> None:
     ckpt = _first_half(tmp_path)
-    with pytest.warns(UserWarning) as caught:
+    with pytest.warns(UserWarning) as caught:  # noqa: PT030, the texts are asserted below
         lrs = used(tmp_path, [LRMultiPhaseDecay(Linear())], max_epochs=4, ckpt_path=ckpt)
     assert lrs == [0.5, 0.375, 0.25, 0.125] + [0.0] * 8
     said = [str(warning.message) for warning in caught]
@@ -113,7 +114,7 @@ def test_row_9_an_extended_run_can_be_stretched(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="takes what is left of the run"):
         lrs = used(tmp_path, [LRMultiPhaseDecay(Linear(), on_horizon_change="stretch")], max_epochs=4, ckpt_path=ckpt)
     assert lrs[0] == 0.5
-    assert all(b <= a for a, b in zip(lrs, lrs[1:], strict=False))
+    assert all(b <= a for a, b in itertools.pairwise(lrs))
     assert lrs == pytest.approx([0.5 * (1 - k / 12) for k in range(12)], abs=1e-15)
 
 
@@ -123,7 +124,7 @@ def test_row_9_an_extended_run_can_be_refused(tmp_path: Path) -> None:
         used(tmp_path, [LRMultiPhaseDecay(Linear(), on_horizon_change="error")], max_epochs=4, ckpt_path=ckpt)
 
 
-# ---- 11: groups added mid-run -----------------------------------------------------------------------------------------
+# ---- 11: groups added mid-run
 
 
 class Backboned(Net):
@@ -141,7 +142,7 @@ def _finetuning() -> list[Callback]:
 
 def test_row_11_a_group_added_mid_run_follows_the_same_factors(tmp_path: Path) -> None:
     watch = Used()
-    with pytest.warns(UserWarning) as caught:
+    with pytest.warns(UserWarning, match="something else set the lr of group 1") as caught:
         trainer(tmp_path, [*_finetuning(), watch, SaveEveryStep()], max_epochs=4).fit(Backboned())
     assert watch.lrs == [1 - k / 16 for k in range(16)]
     assert [len(groups) for groups in watch.groups] == [1] * 4 + [2] * 12
@@ -150,14 +151,14 @@ def test_row_11_a_group_added_mid_run_follows_the_same_factors(tmp_path: Path) -
     assert len(said) == 1  # BackboneFinetuning raises its group's lr by itself, which the schedule does not allow
     for k in (3, 5, 8, 10):  # not 4: there Lightning resumes past the epoch start at which the callback unfreezes
         resumed = Used()
-        with pytest.warns(UserWarning):
+        with pytest.warns(UserWarning, match="something else set the lr of group 1"):
             trainer(tmp_path, [*_finetuning(), resumed], max_epochs=4).fit(
                 Backboned(), ckpt_path=tmp_path / f"step{k}.ckpt"
             )
         assert resumed.groups == watch.groups[k:], k
 
 
-# ---- 14, 15, 16: where a warmup begins and ends, and what an update is ------------------------------------------------
+# ---- 14, 15, 16: where a warmup begins and ends, and what an update is
 
 
 def test_row_14_the_first_update_is_neither_at_0_nor_at_the_peak(tmp_path: Path) -> None:
@@ -167,7 +168,7 @@ def test_row_14_the_first_update_is_neither_at_0_nor_at_the_peak(tmp_path: Path)
 def test_row_15_the_decay_begins_when_the_warmup_has_ended(tmp_path: Path) -> None:
     lrs = used(tmp_path, [LRWarmup(4), LRMultiPhaseDecay(Cosine(8, end_factor=0.1))], max_epochs=4)
     assert lrs[3] == lrs[4] == 1.0
-    assert all(b <= a for a, b in zip(lrs[4:], lrs[5:], strict=False))
+    assert all(b <= a for a, b in itertools.pairwise(lrs[4:]))
     assert lrs[12:] == [0.1] * 4
 
 
@@ -189,7 +190,7 @@ def test_row_16_accumulation_that_changes_with_the_epoch_is_summed(tmp_path: Pat
     assert epoch == pytest.approx([1 - k / 8 for k in range(8)] + [0.0] * 5)
 
 
-# ---- 18, 19: several optimizers, manual optimization ------------------------------------------------------------------
+# ---- 18, 19: several optimizers, manual optimization
 
 
 class Gan(Net):
@@ -234,7 +235,7 @@ def test_row_19_a_share_of_a_manual_run_is_compared_with_what_was_seen(tmp_path:
     assert gan.seen["g"] == [0.5] + [1.0] * 15
 
 
-# ---- 20, 22: a length that is unknown or wrong ------------------------------------------------------------------------
+# ---- 20, 22: a length that is unknown or wrong
 
 
 class Endless(IterableDataset[Any]):
@@ -274,7 +275,7 @@ def test_row_22_an_epoch_cut_short_moves_the_clock_by_its_real_updates(tmp_path:
     assert used(tmp_path, [LRWarmup(4)], Short()) == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
 
 
-# ---- 23: ratios -------------------------------------------------------------------------------------------------------
+# ---- 23: ratios
 
 
 def two_groups(module: Any) -> Any:
@@ -289,7 +290,7 @@ def test_row_23_groups_keep_their_ratio(tmp_path: Path) -> None:
     assert [b / a for a, b in watch.groups] == pytest.approx([0.1] * 8, rel=1e-15)
 
 
-# ---- 36, 37, 41 -------------------------------------------------------------------------------------------------------
+# ---- 36, 37, 41
 
 
 def test_row_36_a_tensor_lr_stays_the_same_tensor_and_saved_lrs_are_floats(tmp_path: Path) -> None:

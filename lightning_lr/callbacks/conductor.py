@@ -234,7 +234,7 @@ class Conductor:
         if started:
             _EARLIER[trainer] = (weakref.ref(pl_module), [scheduler.state_dict() for scheduler in started])
         for scheduler in self.schedulers:
-            scheduler.detach()
+            scheduler.release()
         if any(callback.from_mixin for callback in self.callbacks):  # a new list: Lightning is iterating over this one
             kept = [c for c in trainer.callbacks if not getattr(c, "from_mixin", False)]  # type: ignore[attr-defined]
             trainer.callbacks = kept  # type: ignore[attr-defined]
