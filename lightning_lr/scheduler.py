@@ -341,13 +341,17 @@ class ScheduledLR(LRScheduler):
         assert track.program is not None
         assert self.run_horizon is not None
         before, end = self.run_horizon, track.program.end
-        if horizon == before or end is None:
+        if horizon == before:
             return []
         try:
-            if track.schedule.resolve(horizon, on_overrun="cut") == track.program:
-                return []  # its units do not depend on the run's length
+            fresh = track.schedule.resolve(horizon, on_overrun="cut")
+            if track.program.continued_by(fresh):
+                track.program = fresh
+                return []  # the run's length does not matter to its units
         except ValueError:
             pass  # the new length is unknown: certainly another
+        if end is None:
+            return []
         change = f"the run's length has changed from {_length(before)} to {_length(horizon)}"
         if self.on_horizon_change == "error":
             raise ValueError(

@@ -40,7 +40,7 @@ class Net(L.LightningModule):
         super().__init__()
         self.layer = torch.nn.Linear(1, 1)
         self.batches = batches
-        self.make_optimizer = optimizer or (lambda module: torch.optim.SGD(module.parameters(), lr=1.0))
+        self.make_optimizer = optimizer
         self.metric = metric
         self.validations = 0
 
@@ -56,7 +56,7 @@ class Net(L.LightningModule):
             self.validations += 1
 
     def configure_optimizers(self) -> Any:
-        return self.make_optimizer(self)
+        return self.make_optimizer(self) if self.make_optimizer else torch.optim.SGD(self.parameters(), lr=1.0)
 
     def loader(self, batches: int) -> Any:
         return DataLoader(TensorDataset(torch.ones(batches, 1)), batch_size=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def logged_run(
     return lrs, points(Path(logger.log_dir))
 
 
-# ---- one truth --------------------------------------------------------------------------------------------------------
+# ---- one truth
 
 RUNS: dict[str, tuple[int, dict[str, Any]]] = {
     "accumulation with a last partial batch": (9, {"accumulate_grad_batches": 4}),
@@ -97,7 +98,7 @@ def test_the_mixin_and_the_callbacks_give_the_same_lrs(tmp_path: Path) -> None:
     assert by_mixin == by_callbacks == pytest.approx(schedule.curve(8).tolist(), rel=1e-15)
 
 
-# ---- 31, 34, 35 -------------------------------------------------------------------------------------------------------
+# ---- 31, 34, 35
 
 CORNERED = {
     "stairs": StepDecay(7, gamma=0.5),
@@ -120,7 +121,7 @@ def test_row_31_every_corner_is_logged_where_it_was_used_however_rare_the_points
     assert {0, 29} <= set(curve)
     steps = sorted(curve)
     drawn = []  # what TensorBoard draws between the points: straight lines
-    for a, b in zip(steps, steps[1:], strict=False):
+    for a, b in itertools.pairwise(steps):
         drawn += [curve[a] + (curve[b] - curve[a]) * (t - a) / (b - a) for t in range(a, b)]
     assert drawn == pytest.approx([truth[t] for t in range(29)], abs=2e-3)
     assert len(curve) < 24
@@ -215,7 +216,7 @@ def test_log_false_logs_nothing(tmp_path: Path) -> None:
     assert not any(tag.startswith("lr/") for tag in logged)
 
 
-# ---- LRLogger ---------------------------------------------------------------------------------------------------------
+# ---- LRLogger
 
 
 def test_the_logger_writes_hyperparameters_and_each_new_value_of_a_metric_once(tmp_path: Path) -> None:
@@ -275,7 +276,7 @@ def test_the_plan_can_be_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     assert not any("plan" in message for message in caplog.messages)
 
 
-# ---- the recorder -----------------------------------------------------------------------------------------------------
+# ---- the recorder
 
 
 def test_the_recorder_keeps_no_history_and_writes_one_summary_per_point() -> None:

@@ -13,11 +13,12 @@ import torch
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from lightning_lr.callbacks import quirks
-from lightning_lr.callbacks.base import OPTIONS, LRCallback
+from lightning_lr.callbacks.base import LRCallback
 from lightning_lr.callbacks.compose import Ownership, compose
 from lightning_lr.callbacks.wishes import LRLogger
 from lightning_lr.core.checks import did_you_mean
 from lightning_lr.core.durations import Horizon
+from lightning_lr.core.schedules.base import Schedule
 from lightning_lr.reporting import plan
 from lightning_lr.reporting.names import group_names, optimizer_names
 from lightning_lr.reporting.recorder import Recorder, Source
@@ -72,11 +73,8 @@ class Conductor:
             self._settle_start(trainer, owner)
             if trainer.fast_dev_run:  # type: ignore[attr-defined]
                 scheduler.on_overrun = "cut"
-            horizon = Horizon(
-                scheduler.total_steps or run.total_steps, scheduler.steps_per_epoch or run.steps_per_epoch
-            )
             try:
-                notes = scheduler.start(horizon)
+                notes = scheduler.start(self._horizon_of(scheduler, run))
             except ValueError as error:
                 raise ValueError(f"{owner.who}: {error}") from None
             for note in () if trainer.fast_dev_run else notes:  # type: ignore[attr-defined]
@@ -84,6 +82,13 @@ class Conductor:
         self._updates_before = [scheduler.updates for scheduler in self.schedulers]
         self.groups_may_have_changed = True
         self._report(trainer)
+
+    def _horizon_of(self, scheduler: ScheduledLR, run: Horizon) -> Horizon:
+        """The run's length for one optimizer; in manual optimization it is a guess, made only where it is needed."""
+        total = scheduler.total_steps or run.total_steps
+        if scheduler.total_steps is None and not self.automatic and not _needs_length(scheduler.schedule, run):
+            total = None
+        return Horizon(total, scheduler.steps_per_epoch or run.steps_per_epoch)
 
     def _deliver_states(self) -> None:
         """Lightning hands states out by position; each says which optimizer it is about."""
@@ -199,18 +204,12 @@ class Conductor:
             scheduler = owner.scheduler
             run = scheduler.run_horizon
             seen = scheduler.updates - before
-            assumed = run.steps_per_epoch if run is not None else None
-            if (
-                scheduler.total_steps is None
-                and isinstance(assumed, int)
-                and seen != assumed
-                and _needs_length(scheduler)
-            ):
+            if scheduler.total_steps is None and run and run.total_steps and seen != run.steps_per_epoch:
                 epochs = trainer.max_epochs or 0
                 right = f"total_steps={seen * epochs}" if epochs > 0 else "total_steps="
                 self._warn_once(
                     f"{owner.who}: {type(scheduler.optimizer).__name__} made {seen} updates in an epoch of manual "
-                    f"optimization, and the schedule assumed one per batch, {assumed}: give {right}",
+                    f"optimization, and the schedule assumed one per batch, {run.steps_per_epoch}: give {right}",
                     key=f"manual/{owner.optimizer_index}",
                 )
         self._updates_before = [scheduler.updates for scheduler in self.schedulers]
@@ -250,12 +249,13 @@ def _same(found: float, expected: float, value: Any) -> bool:
     return abs(found - expected) <= tolerance * max(abs(found), abs(expected))
 
 
-def _needs_length(scheduler: ScheduledLR) -> bool:
-    """Whether the program would be another one in a run of another length."""
+def _needs_length(schedule: Schedule, run: Horizon) -> bool:
+    """Whether the schedule cannot do without the run's total."""
     try:
-        return scheduler.schedule.resolve(Horizon(None), on_overrun="cut") != scheduler.program
+        schedule.resolve(Horizon(None, run.steps_per_epoch))
     except ValueError:
         return True
+    return False
 
 
 def _plan_of(name: str, scheduler: ScheduledLR) -> str:
@@ -269,6 +269,3 @@ def _plan_of(name: str, scheduler: ScheduledLR) -> str:
     bases = [float(base) for base in scheduler.base_lrs]
     rows = plan.rows(scheduler.program, scheduler.control, run)
     return plan.table(title, rows, run, list(zip(groups, bases, strict=True)))
-
-
-__all__ = ["OPTIONS", "Conductor"]

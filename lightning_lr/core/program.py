@@ -54,7 +54,10 @@ class Shape(NamedTuple):
 
 
 class Segment(NamedTuple):
-    """One phase on the time axis: it owns the updates ``begin <= t < end`` (``end`` None: for ever)."""
+    """One phase on the time axis: it owns the updates ``begin <= t < end`` (``end`` None: for ever).
+
+    ``open_end`` says that its end is only the run's: in a longer run the same formula would go on.
+    """
 
     begin: int
     end: int | None
@@ -62,6 +65,7 @@ class Segment(NamedTuple):
     args: tuple[Any, ...]
     end_value: float
     label: str
+    open_end: bool = False
 
     def exact_in_int64(self, stop: int) -> bool:
         """Whether the formula's integers, times updates before ``stop``, stay exact in numpy's int64 and float64."""
@@ -77,7 +81,7 @@ class Program:
     immutable, picklable and stateless; asking for update 10¹² costs what asking for update 10 costs.
 
     Args:
-        segments: the phases, adjacent and in order; none of them empty.
+        segments: the phases, adjacent and in order; none empty but an open last one.
         horizon: what the units were resolved with.
         warmup_end: the first update after the leading warmup.
         notes: what a user should know about the way the schedule met this run.
@@ -142,6 +146,13 @@ class Program:
                 n = np.arange(low - segment.begin, high - segment.begin, dtype=np.int64)
                 out[low - start : high - start] = segment.formula(np, n, 1, *segment.args)
         return out
+
+    def continued_by(self, other: Program) -> bool:
+        """Whether another run's length changes nothing but where the last, open phase is cut."""
+        if not self.segments or not other.segments or self.segments[:-1] != other.segments[:-1]:
+            return self == other
+        mine, its = self.segments[-1], other.segments[-1]
+        return mine == its or (mine.open_end and mine[:1] + mine[2:4] == its[:1] + its[2:4])
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Program) and self.segments == other.segments

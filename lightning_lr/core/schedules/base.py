@@ -237,14 +237,16 @@ def _resolve(phases: tuple[Phase, ...], horizon: Horizon, on_overrun: str) -> Pr
     notes: list[str] = []
     factor, warmup_end = 1.0, 0
     for phase, begin, end in _boundaries(phases, horizon, on_overrun):
-        if begin == end:
+        open_end = phase.duration is None and phase is phases[-1] and not phase.needs_length
+        if begin == end and not open_end:
             notes.append(f"{phase!r} rounds to 0 updates in this run and is skipped")
             continue
         try:
             shape = phase.bind(Span(begin, None if end is None else end - begin, factor, horizon))
         except ValueError as error:
             raise ValueError(f"{phase!r}: {error}") from None
-        segments.append(Segment(begin, end, shape.formula, shape.args, shape.end, repr(phase)))
+        last = factor if begin == end else shape.end  # nothing of it is seen in this run, but in a longer one
+        segments.append(Segment(begin, end, shape.formula, shape.args, last, repr(phase), open_end))
         notes.extend(f"{phase!r}: {note}" for note in shape.notes)
         factor = shape.end
         if begin == 0 and end is not None and hasattr(phase, "start_factor"):
@@ -263,9 +265,9 @@ def _boundaries(phases: tuple[Phase, ...], horizon: Horizon, on_overrun: str) ->
         for phase in phases[rest + 1 :]:
             positions.append(_after(horizon, positions[-1], phase))
     edges: list[int | None] = [boundary(position) for position in positions]
-    if rest == len(phases) - 1 and not phases[rest].needs_length:
-        edges[-1] = None  # its formula knows no end, so the run's length does not matter to it
     total = horizon.total_steps
+    if total is None and rest < len(phases):
+        edges[-1] = None
     last = boundary(positions[-1])
     if total is not None and last > total and on_overrun == "error":
         raise ValueError(_overrun_message(phases, rest, last, total))
