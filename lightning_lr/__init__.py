@@ -11,7 +11,8 @@ event so far, ``factor(t) = program(t)``.
 
 Where things are, from the bottom up; imports go downward only::
 
-    core/         numbers in, numbers out: durations, schedules, programs, the control
+    core/         numbers in, numbers out: durations, schedules, programs, detectors, rules, the control
+    track.py      one program and its control for the groups of one optimizer, and how it resumes
     scheduler.py  ScheduledLR: the one writer of the lr, clocked by the optimizer
     reporting/    what is written where: the plan, names of curves, points
     callbacks/    what is wanted; the conductor that gathers it, once per fit
@@ -28,9 +29,25 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lightning_lr.callbacks import LRCallback as LRCallback
     from lightning_lr.callbacks import LRController as LRController
+    from lightning_lr.callbacks import LRFreeze as LRFreeze
     from lightning_lr.callbacks import LRLogger as LRLogger
     from lightning_lr.callbacks import LRMultiPhaseDecay as LRMultiPhaseDecay
+    from lightning_lr.callbacks import LRPlateauReduction as LRPlateauReduction
+    from lightning_lr.callbacks import LRStagnationRestart as LRStagnationRestart
     from lightning_lr.callbacks import LRWarmup as LRWarmup
+    from lightning_lr.core.actions import Adapt as Adapt
+    from lightning_lr.core.actions import Cooldown as Cooldown
+    from lightning_lr.core.actions import Freeze as Freeze
+    from lightning_lr.core.actions import Reduce as Reduce
+    from lightning_lr.core.actions import Restart as Restart
+    from lightning_lr.core.actions import Stop as Stop
+    from lightning_lr.core.control import Control as Control
+    from lightning_lr.core.control import Event as Event
+    from lightning_lr.core.control import replay as replay
+    from lightning_lr.core.detectors import Detector as Detector
+    from lightning_lr.core.detectors import Patience as Patience
+    from lightning_lr.core.detectors import Trend as Trend
+    from lightning_lr.core.detectors import Window as Window
     from lightning_lr.core.durations import Duration as Duration
     from lightning_lr.core.durations import Horizon as Horizon
     from lightning_lr.core.presets import cosine_with_warmup as cosine_with_warmup
@@ -41,6 +58,7 @@ if TYPE_CHECKING:
     from lightning_lr.core.presets import slanted_triangular as slanted_triangular
     from lightning_lr.core.presets import wsd as wsd
     from lightning_lr.core.program import Program as Program
+    from lightning_lr.core.rules import Rule as Rule
     from lightning_lr.core.schedules import Chain as Chain
     from lightning_lr.core.schedules import Constant as Constant
     from lightning_lr.core.schedules import Cosine as Cosine
@@ -73,7 +91,13 @@ _HOMES = {
         "OneMinusSqrt Polynomial Rex StepDecay Temperature Warmup"
     ),
     "core.presets": ("cosine_with_warmup flat_cosine infinite linear_with_warmup one_cycle slanted_triangular wsd"),
-    "callbacks": "LRCallback LRController LRLogger LRMultiPhaseDecay LRWarmup",
+    "core.actions": "Adapt Cooldown Freeze Reduce Restart Stop",
+    "core.control": "Control Event replay",
+    "core.detectors": "Detector Patience Trend Window",
+    "core.rules": "Rule",
+    "callbacks": (
+        "LRCallback LRController LRFreeze LRLogger LRMultiPhaseDecay LRPlateauReduction LRStagnationRestart LRWarmup"
+    ),
     "mixin": "LRScheduleMixin",
     "scheduler": "ScheduledLR",
 }

@@ -7,21 +7,23 @@ cannot move the clock wrongly.
 
 from __future__ import annotations
 
-import hashlib
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from lightning_lr.core.checks import choice, shown, whole
-from lightning_lr.core.control import UNTOUCHED, Control, Event, factor, stretched
+from lightning_lr.core.actions import Action, as_action
+from lightning_lr.core.checks import choice, did_you_mean, shown, whole
+from lightning_lr.core.control import Control, Event, factor
 from lightning_lr.core.durations import Horizon
 from lightning_lr.core.program import Program
+from lightning_lr.core.rules import CHECKS, Rule, as_rules
 from lightning_lr.core.schedules.base import Schedule
 from lightning_lr.core.schedules.coerce import as_schedule
+from lightning_lr.track import Track
 
 FORMAT = 1
 HORIZON_CHANGES = ("keep", "stretch", "error")
@@ -35,64 +37,6 @@ _MEANING_OF_LR = {
 }
 
 
-class Track:
-    """Which hyperparameter follows which program, under which control, and in which groups it is written.
-
-    ``factor`` is what the groups hold now, as a multiple of their own base values.
-    """
-
-    __slots__ = ("bases", "control", "factor", "floats", "key", "program", "schedule", "tensors")
-
-    def __init__(self, schedule: Schedule, key: str = "lr") -> None:
-        self.key = key
-        self.schedule = schedule
-        self.program: Program | None = None
-        self.control: Control = UNTOUCHED
-        self.factor = 1.0
-        self.bases: list[float] = []
-        self.floats: list[tuple[dict[str, Any], float]] = []
-        self.tensors: list[tuple[torch.Tensor, float]] = []
-
-    @property
-    def initial(self) -> str:
-        """The group's key for the base value: the one torch itself uses, so optimizers save and restore it."""
-        return f"initial_{self.key}"
-
-    @property
-    def fingerprint(self) -> str:
-        """Tells a changed schedule from the saved one."""
-        return hashlib.sha256(f"{self.key}={self.schedule!r}".encode()).hexdigest()[:16]
-
-    def bind(self, groups: list[dict[str, Any]]) -> None:
-        """Find the groups again: their dictionaries may be new, and so may some of the groups."""
-        self.bases, self.floats, self.tensors = [], [], []
-        seen: set[int] = set()
-        for group in groups:
-            value = group[self.key]
-            if self.initial not in group:  # added mid-run: it keeps its lr at the current factor
-                now = float(value)
-                group[self.initial] = now / self.factor if self.factor > 0 else now
-            base = group[self.initial] = float(group[self.initial])
-            self.bases.append(base)
-            if isinstance(value, torch.Tensor):
-                if id(value) in seen:  # torch lets groups share the default's tensor; filling one would fill all
-                    value = group[self.key] = value.clone()
-                seen.add(id(value))
-                self.tensors.append((value, base))
-            else:
-                self.floats.append((group, base))
-
-    def write(self, t: int) -> None:
-        """Set every group to the value of update ``t``: one evaluation, then assignments."""
-        assert self.program is not None
-        now = self.factor = factor(self.program, self.control, t)
-        key = self.key
-        for group, base in self.floats:
-            group[key] = base * now
-        for tensor, base in self.tensors:
-            tensor.fill_(base * now)
-
-
 class ScheduledLR(LRScheduler):
     """A learning-rate schedule for one optimizer, moved by the optimizer's own updates.
 
@@ -103,6 +47,7 @@ class ScheduledLR(LRScheduler):
         optimizer: any ``torch.optim.Optimizer``; its groups need a numeric ``"lr"``.
         schedule: a schedule, or a list of phases.
         total_steps: optimizer updates of the whole run, needed by shares (``"5%"``) and by a phase that takes the rest.
+        rules: what metrics may change; :meth:`evaluate` hands their values over.
         steps_per_epoch: updates per epoch, needed by durations in epochs.
         on_horizon_change: what a resumed run of another length does: ``"keep"`` (the schedule ends where it was to
             end), ``"stretch"`` (what is left of it takes what is left of the run) or ``"error"``.
@@ -186,8 +131,6 @@ class ScheduledLR(LRScheduler):
             if not isinstance(group.get("lr"), (int, float, torch.Tensor)):
                 name = type(optimizer).__name__
                 raise ValueError(f"ScheduledLR: group {i} of {name} has no numeric 'lr', got {group.get('lr')!r}")
-        if tuple(rules):
-            raise ValueError(f"ScheduledLR: rules must be empty in this version, got {tuple(rules)!r}")
         Horizon(total_steps, steps_per_epoch)
         self.optimizer = optimizer
         self.optimizer_index = 0
@@ -205,7 +148,10 @@ class ScheduledLR(LRScheduler):
         self.misdelivered: dict[str, Any] | None = None
         self.events: list[Event] = []
         self.run_horizon: Horizon | None = None
-        self._tracks = [Track(as_schedule(schedule, "ScheduledLR: schedule"))]
+        self.should_stop = False
+        self.checked_at = -1
+        self.listener: Callable[[Event], None] | None = None
+        self._tracks = [Track(as_schedule(schedule, "ScheduledLR: schedule"), as_rules(rules, "ScheduledLR: rules"))]
         self._configured = [float(group["lr"]) for group in optimizer.param_groups]
         self._groups = len(self._configured)
         self._saved: dict[str, Any] | None = None
@@ -225,12 +171,30 @@ class ScheduledLR(LRScheduler):
         self._tracks[0].schedule = schedule
 
     @property
+    def rules(self) -> tuple[Rule, ...]:
+        """What metrics may change."""
+        return self._tracks[0].rules
+
+    @rules.setter
+    def rules(self, rules: Iterable[object]) -> None:
+        if self.started:
+            raise ValueError("ScheduledLR: the rules cannot change after training has started")
+        self._tracks = [
+            Track(track.schedule, as_rules(rules, "ScheduledLR: rules"), track.key) for track in self._tracks
+        ]
+
+    @property
     def program(self) -> Program:
         """The resolved schedule. Errors: ``RuntimeError`` before it has started."""
         program = self._tracks[0].program
         if program is None:
             raise RuntimeError("ScheduledLR: not started yet; the run's length is known when training starts")
         return program
+
+    @property
+    def program_horizon(self) -> Horizon:
+        """The run's length that the program was made for; :attr:`run_horizon` is that of this run."""
+        return self._tracks[0].horizon
 
     @property
     def control(self) -> Control:
@@ -287,6 +251,7 @@ class ScheduledLR(LRScheduler):
         notes = [note for track in self._tracks for note in self._resolve(track, horizon)]
         self.run_horizon = horizon
         notes += self._settle_bases()
+        notes += [note for track in self._tracks for note in track.check(horizon)]
         self.started = True
         for track in self._tracks:
             track.bind(self.optimizer.param_groups)
@@ -316,85 +281,93 @@ class ScheduledLR(LRScheduler):
     def _resolve(self, track: Track, horizon: Horizon) -> list[str]:
         """Give the track its program and its control: new ones, or those of the loaded state."""
         if self._saved is None:
-            track.program = track.schedule.resolve(horizon, on_overrun=self.on_overrun)
             if not self.started:
                 self.updates = self.start_step or 0
-            return list(track.program.notes)
+            return track.begin(horizon, self.on_overrun)
+        event: Event | None
         if track.program is None:  # the saved schedule is not this one
-            return self._change_schedule(track, horizon)
-        return self._change_horizon(track, horizon)
+            notes, event = track.change_schedule(horizon, self.on_overrun, self.updates)
+        else:
+            assert self.run_horizon is not None
+            notes, event = track.change_horizon(self.run_horizon, horizon, self.on_horizon_change, self.updates)
+        if event is not None:
+            self._record(event._replace(track=self._tracks.index(track)))
+        return notes
 
-    def _change_schedule(self, track: Track, horizon: Horizon) -> list[str]:
-        assert self._saved is not None
-        track.program = track.schedule.resolve(horizon, on_overrun=self.on_overrun)
-        scale = Control(*self._saved["tracks"][self._tracks.index(track)][1]).scale
-        track.control = Control(scale=scale)
-        self._record(track, "schedule", track.factor, repr(track.schedule))
-        return [
-            f"the schedule has changed since the checkpoint; from update {self.updates} on it is {track.schedule!r}, "
-            f"at its own update {self.updates}",
-            *track.program.notes,
-        ]
+    def end_of(self) -> int | None:
+        """The update at which the program ends as things are, or ``None`` if it never does."""
+        return self._tracks[0].end()
 
-    def _change_horizon(self, track: Track, horizon: Horizon) -> list[str]:
-        """Go on with the saved program in a run that may be longer or shorter than the one it was made for."""
-        assert track.program is not None
-        assert self.run_horizon is not None
-        before, end = self.run_horizon, track.program.end
-        if horizon == before:
-            return []
-        try:
-            fresh = track.schedule.resolve(horizon, on_overrun="cut")
-            if track.program.continued_by(fresh):
-                track.program = fresh
-                return []  # the run's length does not matter to its units
-        except ValueError:
-            pass  # the new length is unknown: certainly another
-        if end is None:
-            return []
-        change = f"the run's length has changed from {_length(before)} to {_length(horizon)}"
-        if self.on_horizon_change == "error":
-            raise ValueError(
-                f"ScheduledLR: {change} since the checkpoint: restore the length, or ask for "
-                'on_horizon_change="keep" (the schedule ends where it was to end) or "stretch"'
-            )
-        if self.on_horizon_change == "stretch":
-            if horizon.total_steps is None:
-                raise ValueError(f'ScheduledLR: {change}; on_horizon_change="stretch" needs total_steps=')
-            old = factor(track.program, track.control, self.updates)
-            track.control = stretched(track.control, end, self.updates, horizon.total_steps)
-            self._record(track, "stretch", old, f"{_length(before)} -> {_length(horizon)}")
-            return [f"{change}: what is left of the schedule takes what is left of the run"]
-        return [f"{change}; {self._what_keep_means(track, horizon)}"]
-
-    def _what_keep_means(self, track: Track, horizon: Horizon) -> str:
-        assert track.program is not None
-        end = self.end_of(track)
-        held = ", ".join(f"{base * track.control.scale * track.program.end_value:g}" for base in self._initial_lrs())
-        stretch = 'on_horizon_change="stretch" would spread what is left of the schedule over the run'
-        if horizon.total_steps is None or end is None:
-            return f"the schedule keeps its own; {stretch}"
-        if horizon.total_steps > end:
-            return (
-                f"the schedule ends at update {end} as before, and the {horizon.total_steps - end} updates after it "
-                f"run at lr {held}; {stretch}"
-            )
-        return f"the run ends {end - horizon.total_steps} updates before the schedule does; {stretch}"
-
-    def end_of(self, track: Track | None = None) -> int | None:
-        """The update at which the program ends under the current control, or ``None`` if it never does."""
-        track = track or self._tracks[0]
-        if track.program is None or track.program.end is None:
-            return None
-        _, rewarm, origin, _, offset, num, den = track.control
-        left = track.program.end * den - offset
-        return origin + rewarm + max(0, -(-left // num))
-
-    def _record(self, track: Track, kind: str, before: float, detail: str) -> None:
-        assert track.program is not None
-        after = factor(track.program, track.control, self.updates)
-        self.events.append(Event(self.updates, kind, before, after, track.control, detail, self._tracks.index(track)))
+    def _record(self, event: Event) -> None:
+        self.events.append(event)
         del self.events[:-MAX_EVENTS]
+        if self.listener is not None:
+            self.listener(event)
+
+    # ---- decisions --------------------------------------------------------------------------------------------------
+
+    def evaluate(
+        self, metrics: Mapping[str, float], *, check: str = "validation", epoch: int | None = None
+    ) -> list[Event]:
+        """Hand over what was measured; rules that watch it may act, and what they did is returned.
+
+        Args:
+            metrics: the values by name; rules whose metric is not among them see nothing.
+            check: ``"validation"`` or ``"train_epoch"``: the rules of that kind look.
+            epoch: for the record.
+
+        Raises:
+            ValueError: no rule watches any of these metrics; a value is NaN where a rule says ``nan_policy="raise"``.
+        """
+        choice(check, CHECKS, "evaluate: check")
+        watched = {rule.monitor for track in self._tracks for rule in track.rules if rule.check == check}
+        if not watched & set(metrics):
+            given = ", ".join(map(repr, metrics)) or "nothing"
+            hint = did_you_mean(next(iter(metrics), ""), watched)
+            raise ValueError(
+                f"evaluate: no {check} rule watches {given}{hint}; watched: {', '.join(watched) or 'none'}"
+            )
+        values = {name: float(value) for name, value in metrics.items() if name in watched}
+        acted = []
+        for i, track in enumerate(self._tracks):
+            event = track.evaluate(values, check, self.updates, self._run())
+            if event is not None:
+                action = next(rule.do for rule in track.rules if rule.key == event.rule)
+                acted.append(self._carry_out(action, event._replace(track=i, epoch=epoch)))
+        return acted
+
+    def apply(self, action: Action, *, epoch: int | None = None, rule: str = "by hand") -> Event:
+        """Act by hand, now: ``scheduler.apply(Reduce(0.5))``. Recorded, logged and resumed like any other event.
+
+        Raises:
+            ValueError: it cannot act: nothing is left to reduce, no run is left, or a cooldown is going on.
+        """
+        action = as_action(action, "apply: action")
+        run = self._run()
+        action.check(run)
+        track = self._tracks[0]
+        outcome = action.act(track.situation(self.updates, run))
+        if outcome is None:
+            raise ValueError(f"apply: {action!r} cannot act at update {self.updates} (scale {track.control.scale:g})")
+        return self._carry_out(action, track.adopt(action, outcome, self.updates)._replace(rule=rule, epoch=epoch))
+
+    def _carry_out(self, action: Action, event: Event) -> Event:
+        if action.kind == "stop":
+            self.should_stop = True
+        if getattr(action, "reset_momentum", False):
+            for state in self.optimizer.state.values():
+                for name in ("momentum_buffer", "exp_avg"):
+                    if isinstance(state.get(name), torch.Tensor):
+                        state[name].zero_()
+        for track in self._tracks:
+            track.write(self.updates)
+        self._record(event)
+        return event
+
+    def _run(self) -> Horizon:
+        if self.run_horizon is None or not self.started:
+            raise RuntimeError("ScheduledLR: not started yet; decisions are made while training runs")
+        return self.run_horizon
 
     def _initial_lrs(self) -> list[float]:
         return [float(group.get("initial_lr", group["lr"])) for group in self.optimizer.param_groups]
@@ -478,9 +451,10 @@ class ScheduledLR(LRScheduler):
         return {
             **state,
             "updates": self.updates,
-            "tracks": [[track.fingerprint, track.control.state(), track.factor, {}] for track in self._tracks],
-            "program_horizon": self.program.horizon.state(),
+            "tracks": [track.state() for track in self._tracks],
+            "program_horizon": self._tracks[0].horizon.state(),
             "run_horizon": self.run_horizon.state(),
+            "checked_at": self.checked_at,
             "events": [event.state() for event in self.events],
         }
 
@@ -513,14 +487,11 @@ class ScheduledLR(LRScheduler):
     def _load(self, state: dict[str, Any]) -> None:
         horizon = self.run_horizon
         self._saved, self.resumed = state, True
-        self.updates = state["updates"]
+        self.updates, self.checked_at = state["updates"], state["checked_at"]
         self.events = [Event.of(event) for event in state["events"]]
         self.run_horizon = Horizon(*state["run_horizon"])
-        for track, (fingerprint, control, now, _) in zip(self._tracks, state["tracks"], strict=False):
-            track.control, track.factor = Control(*control), now
-            track.program = None
-            if fingerprint == track.fingerprint:
-                track.program = track.schedule.resolve(Horizon(*state["program_horizon"]), on_overrun="cut")
+        for track, saved in zip(self._tracks, state["tracks"], strict=False):
+            track.load(saved, Horizon(*state["program_horizon"]))
         if self.started:  # a plain loop: the run's length is known already
             assert horizon is not None
             for track in self._tracks:
@@ -539,10 +510,6 @@ class ScheduledLR(LRScheduler):
                 for group in self.optimizer.param_groups:
                     if track.initial in group and not isinstance(group[track.key], torch.Tensor):
                         group[track.key] = float(group[track.initial]) * now
-
-
-def _length(horizon: Horizon) -> str:
-    return "an unknown number of updates" if horizon.total_steps is None else f"{horizon.total_steps} updates"
 
 
 def _meaning_of_lr(optimizer: Optimizer) -> list[str]:

@@ -1,6 +1,23 @@
 """The callbacks: wishes, and the conductor that turns them into one schedule per optimizer."""
 
 from lightning_lr.callbacks.base import LRCallback
-from lightning_lr.callbacks.wishes import LRController, LRLogger, LRMultiPhaseDecay, LRWarmup
+from lightning_lr.callbacks.wishes import (
+    LRController,
+    LRFreeze,
+    LRLogger,
+    LRMultiPhaseDecay,
+    LRPlateauReduction,
+    LRStagnationRestart,
+    LRWarmup,
+)
 
-__all__ = ["LRCallback", "LRController", "LRLogger", "LRMultiPhaseDecay", "LRWarmup"]
+__all__ = [
+    "LRCallback",
+    "LRController",
+    "LRFreeze",
+    "LRLogger",
+    "LRMultiPhaseDecay",
+    "LRPlateauReduction",
+    "LRStagnationRestart",
+    "LRWarmup",
+]

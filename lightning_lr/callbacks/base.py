@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.callbacks import Callback
 
+from lightning_lr.core.actions import Action
 from lightning_lr.core.checks import choice, flag, suggesting, whole
+from lightning_lr.core.rules import Rule
 from lightning_lr.core.schedules.base import Schedule
 from lightning_lr.scheduler import HORIZON_CHANGES, LR_CHANGES
 
@@ -34,6 +36,8 @@ class LRCallback(Callback):
     role: str = "rules"
     """What it contributes: the ``"warmup"``, the ``"schedule"``, ``"rules"``, or only the ``"log"``."""
     schedule: Schedule | None = None
+    rules: tuple[Rule, ...] = ()
+    on_resume: Action | None = None
     from_mixin: bool = False
     """Put in front by the mixin for the length of a fit, so that somebody conducts; it wishes for nothing itself."""
 
@@ -84,7 +88,7 @@ class LRCallback(Callback):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._conductor is not None:
-            self._conductor.epoch_starts()
+            self._conductor.epoch_starts(trainer)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         if self._conductor is not None and self._conductor.groups_may_have_changed:
@@ -94,9 +98,13 @@ class LRCallback(Callback):
         if self._conductor is not None:
             self._conductor.before_update(trainer)
 
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._conductor is not None:
+            self._conductor.validation_starts(trainer)
+
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._conductor is not None and not trainer.sanity_checking:
-            self._conductor.log_metrics(trainer)
+        if self._conductor is not None:
+            self._conductor.validation_ends(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._conductor is not None:
@@ -115,7 +123,8 @@ class LRCallback(Callback):
         return {**self.__dict__, "_conductor": None}  # copies and spawned processes conduct a run of their own
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({'' if self.schedule is None else self.schedule!r})"
+        parts = [*([repr(self.schedule)] if self.schedule is not None else []), *map(repr, self.rules)]
+        return f"{type(self).__name__}({', '.join(parts)})"
 
 
 LRCallback.__init__ = suggesting(LRCallback.__init__)  # type: ignore[method-assign]

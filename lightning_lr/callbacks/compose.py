@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from lightning.pytorch.callbacks import EarlyStopping
+
 from lightning_lr.callbacks import quirks
 from lightning_lr.callbacks.base import OPTIONS, LRCallback
+from lightning_lr.core.rules import Rule
 from lightning_lr.core.schedules import Constant, Warmup
 from lightning_lr.core.schedules.base import Schedule
 from lightning_lr.scheduler import ScheduledLR
@@ -73,13 +76,16 @@ def _own(index: int, optimizer: Optimizer, wishes: Sequence[LRCallback], ours: S
     source = "the schedule of configure_optimizers" if ours else "" if body is None else _name(body)
     whole = _joined(warmup, schedule, source)
     options = _options(wishes)
+    rules = _rules(wishes, ours[0].rules if ours else ())
     who = " + ".join(dict.fromkeys([*(["LRScheduleMixin"] if ours else []), *(type(w).__name__ for w in wishes)]))
     if not ours:
-        settings = {**_DEFAULTS, **options}
+        settings = {**_DEFAULTS, **options, "rules": rules}
         return Ownership(index, ScheduledLR.deferred(optimizer, whole, **settings), who, True)
     scheduler = ours[0]
     if warmup is not None:
         scheduler.schedule = whole
+    if rules != scheduler.rules:
+        scheduler.rules = rules
     for field, value in options.items():
         if scheduler.started:
             raise ValueError(
@@ -115,6 +121,22 @@ def _one(wishes: Sequence[LRCallback], role: str) -> LRCallback | None:
         fix = "join their phases with >>" if role == "schedule" else "keep one"
         raise ValueError(f"{both} are two of a kind for one optimizer: {fix}, or give each its own optimizer=")
     return found[0] if found else None
+
+
+def _rules(wishes: Sequence[LRCallback], own: Sequence[Rule]) -> tuple[Rule, ...]:
+    """The rules of all wishes in the order of their keys: the order of the callbacks does not matter."""
+    owner_of: dict[str, object] = {rule.key: "configure_optimizers" for rule in own}
+    rules = list(own)
+    for wish in wishes:
+        for rule in wish.rules:
+            other = owner_of.setdefault(rule.key, wish)
+            if other is not wish:
+                raise ValueError(
+                    f"{other!r} and {_name(wish)} are two of a kind for one optimizer: both {rule.do.kind} by "
+                    f"{rule.monitor!r}: keep one, or join their detectors with | or &"
+                )
+            rules.append(rule)
+    return tuple(sorted(rules, key=lambda rule: rule.key))
 
 
 def _options(wishes: Sequence[LRCallback]) -> dict[str, Any]:
@@ -156,3 +178,29 @@ def _refuse_others(
 
 def _name(callback: LRCallback) -> str:
     return repr(callback)
+
+
+def advice(trainer: Trainer, owners: Sequence[Ownership]) -> list[str]:
+    """What will probably not do what it was meant to."""
+    out = []
+    for owner in owners:
+        rules = owner.scheduler.rules
+        for rule in rules:
+            patience = getattr(rule.when, "patience", None)
+            if rule.do.kind != "reduce" or patience is None:
+                continue
+            for other in rules:
+                longer = getattr(other.when, "patience", patience + 1)
+                if other.do.kind == "restart" and other.monitor == rule.monitor and longer <= patience:
+                    out.append(
+                        f"{owner.who}: the restart's patience {longer} on {rule.monitor!r} is not larger than the "
+                        f"reduction's, {patience}: the lr will be restarted before it was ever reduced"
+                    )
+            for callback in trainer.callbacks:  # type: ignore[attr-defined]
+                stops = isinstance(callback, EarlyStopping) and callback.monitor == rule.monitor
+                if stops and callback.patience <= patience + 1:
+                    out.append(
+                        f"{owner.who}: EarlyStopping's patience {callback.patience} on {rule.monitor!r} leaves a "
+                        f"reduction after {patience + 1} bad evaluations no time to help: give it a larger one"
+                    )
+    return out

@@ -7,6 +7,8 @@ own state, which Lightning saves and restores.
 from __future__ import annotations
 
 import weakref
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,12 +16,16 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from lightning_lr.callbacks import quirks
 from lightning_lr.callbacks.base import LRCallback
-from lightning_lr.callbacks.compose import Ownership, compose
+from lightning_lr.callbacks.compose import Ownership, advice, compose
+from lightning_lr.callbacks.metrics import Monitors
 from lightning_lr.callbacks.wishes import LRLogger
 from lightning_lr.core.checks import did_you_mean
+from lightning_lr.core.control import Event
 from lightning_lr.core.durations import Horizon
+from lightning_lr.core.rules import CHECKS
 from lightning_lr.core.schedules.base import Schedule
 from lightning_lr.reporting import plan
+from lightning_lr.reporting.events import Journal, record, sentence, table
 from lightning_lr.reporting.names import group_names, optimizer_names
 from lightning_lr.reporting.recorder import Recorder, Source
 from lightning_lr.reporting.scalars import write_text, writers
@@ -27,6 +33,8 @@ from lightning_lr.scheduler import ScheduledLR
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
+
+ON_RESUME = "on_resume"
 
 _EARLIER: weakref.WeakKeyDictionary[Any, tuple[Any, list[dict[str, Any]]]] = weakref.WeakKeyDictionary()
 """Per trainer, the module and the schedulers' states of its fit before: a second fit goes on from there."""
@@ -46,11 +54,17 @@ class Conductor:
         self.owners: list[Ownership] = compose(trainer, self.callbacks, self.optimizers)
         self.groups_may_have_changed = False
         self.recorder: Recorder | None = None
+        self.journal: Journal | None = None
+        self.decisions: list[dict[str, Any]] = []
+        who = " + ".join(dict.fromkeys(owner.who for owner in self.owners))
+        rules = [rule for scheduler in self.schedulers for rule in scheduler.rules]
+        self.monitors = {check: Monitors(rules, check, who) for check in CHECKS}
         self._logged: dict[str, Any] = {}
         self._updates_before: list[int] = []
         self._warned: set[str] = set()
         for owner in self.owners:
             owner.scheduler.optimizer_index = owner.optimizer_index
+            owner.scheduler.listener = None
             if owner.is_new:
                 quirks.attach(trainer, owner.scheduler)
 
@@ -63,6 +77,11 @@ class Conductor:
 
     def start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The run's length is known and everything is restored: resolve, write the first lr, print the plan."""
+        if self.monitors["validation"].sync and not quirks.validates(trainer):
+            raise ValueError(
+                f"{self.monitors['validation'].who}: {', '.join(self.monitors['validation'].sync)} is watched at each "
+                'validation, but this run has none: give a validation loader and step, or say check="train_epoch"'
+            )
         self._deliver_states()
         run = quirks.run_horizon(trainer, self.automatic)
         self._resume_within(trainer, pl_module)
@@ -81,7 +100,34 @@ class Conductor:
                 rank_zero_warn(f"{owner.who}: {note}")
         self._updates_before = [scheduler.updates for scheduler in self.schedulers]
         self.groups_may_have_changed = True
+        for message in advice(trainer, self.owners):
+            rank_zero_warn(message)
         self._report(trainer)
+        for monitors in self.monitors.values():
+            monitors.begin(trainer)
+        self._branch(trainer)
+        self._make_up(trainer)
+
+    def _branch(self, trainer: Trainer) -> None:
+        """What the user wants done once when a run goes on: a cooldown from here, say."""
+        for owner in self.owners:
+            done = {event.rule for event in owner.scheduler.events}
+            name = type(owner.scheduler.optimizer).__name__
+            for callback in self.callbacks:
+                action = callback.on_resume if callback.concerns(owner.optimizer_index, name) else None
+                if action is not None and owner.scheduler.resumed and ON_RESUME not in done:
+                    owner.scheduler.apply(action, epoch=trainer.current_epoch, rule=ON_RESUME)
+
+    def _make_up(self, trainer: Trainer) -> None:
+        """Lightning goes on past a validation that was due when the checkpoint was written: see it now."""
+        if not any(scheduler.resumed and scheduler.rules for scheduler in self.schedulers):
+            return
+        batch = quirks.last_batch(trainer)
+        seen = any(scheduler.checked_at == batch for scheduler in self.schedulers)
+        if not self.monitors["validation"].sync or seen or not quirks.dropped_validation(trainer):
+            return
+        rank_zero_info("The checkpoint was written before a validation that was due: it is run now")
+        quirks.validate_now(trainer)
 
     def _horizon_of(self, scheduler: ScheduledLR, run: Horizon) -> Horizon:
         """The run's length for one optimizer; in manual optimization it is a guess, made only where it is needed."""
@@ -138,17 +184,41 @@ class Conductor:
         text = "\n".join(_plan_of(names[owner.optimizer_index], owner.scheduler) for owner in self.owners)
         if settings.plan and text:
             rank_zero_info(text)
-        if not trainer.is_global_zero or not any(callback.logs for callback in self.callbacks):
-            return
-        if settings.plan and text:
-            write_text(trainer.loggers, "lr/plan", plan.markdown(text), quirks.step_number(trainer))
         sources = [
             Source(name, optimizer, scheduler_of.get(i))
             for i, (name, optimizer) in enumerate(zip(names, self.optimizers, strict=True))
         ]
+        self._listen(trainer, sources)
+        if not trainer.is_global_zero or not any(callback.logs for callback in self.callbacks):
+            return
+        if settings.plan and text:
+            write_text(trainer.loggers, "lr/plan", plan.markdown(text), quirks.step_number(trainer))
         extra = [key for key in ("momentum", "weight_decay") if getattr(settings, f"log_{key}")]
         every = settings.every_n_steps or trainer.log_every_n_steps  # type: ignore[attr-defined]
         self.recorder = Recorder(sources, writers(trainer.loggers), every or 1, extra)
+        folder = quirks.run_directory(trainer)
+        if folder is not None:
+            self.journal = Journal(folder / "lr_events.jsonl", self.decisions)
+
+    def _listen(self, trainer: Trainer, sources: Sequence[Source]) -> None:
+        """Every event from now on is told; those that were saved, or made at the start, are told as far as new."""
+        for source in sources:
+            if source.scheduler is None:
+                continue
+            listener = partial(self._tell, trainer, source)
+            for event in source.scheduler.events:
+                self.decisions.append(record(event, source.name, source.peaks()))
+            source.scheduler.listener = listener
+
+    def _tell(self, trainer: Trainer, source: Source, event: Event) -> None:
+        """One line for people, one for the file, the table and the counters for TensorBoard."""
+        rank_zero_info(sentence(event, source.peaks()))
+        self.decisions.append(record(event, source.name, source.peaks()))
+        if self.journal is not None:
+            self.journal.append(self.decisions[-1])
+        if self.recorder is not None:
+            self.recorder.corner(event.kind, sum(d["kind"] == event.kind for d in self.decisions))
+            write_text(trainer.loggers, "lr/decisions", table(self.decisions), quirks.step_number(trainer))
 
     def before_update(self, trainer: Trainer) -> None:
         """Log the lr that the coming update uses, under the step number of Lightning's own points."""
@@ -169,13 +239,43 @@ class Conductor:
 
     # ---- during the run ---------------------------------------------------------------------------------------------
 
-    def epoch_starts(self) -> None:
+    def validation_starts(self, trainer: Trainer) -> None:
+        """What lies in ``callback_metrics`` now is not this validation's."""
+        self.monitors["validation"].begin(trainer)
+
+    def validation_ends(self, trainer: Trainer) -> None:
+        """Each result once; what the sanity check measured counts for nothing."""
+        if trainer.sanity_checking:
+            return
+        self._evaluate(trainer, "validation")
+        for scheduler in self.schedulers:
+            scheduler.checked_at = quirks.last_batch(trainer)
+        self.log_metrics(trainer)
+
+    def _evaluate(self, trainer: Trainer, check: str) -> None:
+        """Every rank decides on the identical numbers, so every rank decides the same."""
+        monitors = self.monitors[check]
+        values = monitors.end(trainer, [scheduler.factor for scheduler in self.schedulers if scheduler.started])
+        for owner in self.owners:
+            watched = {rule.monitor for rule in owner.scheduler.rules if rule.check == check}
+            mine = {name: value for name, value in values.items() if name in watched}
+            if not mine:
+                continue
+            try:
+                owner.scheduler.evaluate(mine, check=check, epoch=trainer.current_epoch)
+            except ValueError as error:
+                raise ValueError(f"{owner.who}: {error}") from None
+            if owner.scheduler.should_stop:
+                trainer.should_stop = True
+
+    def epoch_starts(self, trainer: Trainer) -> None:
         """Callbacks such as BaseFinetuning add groups, or write an lr of their own, at this point."""
         self.groups_may_have_changed = True
+        self.monitors["train_epoch"].begin(trainer)
         for owner in self.owners:
             scheduler = owner.scheduler
             end = scheduler.end_of()
-            extended = scheduler.run_horizon != scheduler.program.horizon  # a zero that was planned is in the plan
+            extended = scheduler.run_horizon != scheduler.program_horizon  # a zero that was planned is in the plan
             if extended and end is not None and scheduler.updates >= end and scheduler.factor == 0:
                 rank_zero_warn(f"{owner.who}: the schedule ended at update {end}; this epoch trains with lr 0")
 
@@ -196,7 +296,8 @@ class Conductor:
             scheduler.rewrite()
 
     def epoch_ends(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log new metrics; after the first epoch of manual optimization, compare its updates with what was assumed."""
+        """Evaluate; in manual optimization, compare the epoch's updates with what was assumed."""
+        self._evaluate(trainer, "train_epoch")
         self.log_metrics(trainer)
         if self.automatic:
             return
@@ -233,6 +334,7 @@ class Conductor:
         if started:
             _EARLIER[trainer] = (weakref.ref(pl_module), [scheduler.state_dict() for scheduler in started])
         for scheduler in self.schedulers:
+            scheduler.listener = None
             scheduler.release()
         if any(callback.from_mixin for callback in self.callbacks):  # a new list: Lightning is iterating over this one
             kept = [c for c in trainer.callbacks if not getattr(c, "from_mixin", False)]  # type: ignore[attr-defined]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightning_lr.core.durations import Horizon
@@ -63,3 +66,62 @@ def _accumulation(trainer: Trainer) -> dict[int, int]:
         if type(callback).__name__ == "GradientAccumulationScheduler":
             return {0: 1, **callback.scheduling}
     return {0: trainer.accumulate_grad_batches}
+
+
+def last_batch(trainer: Trainer) -> int:
+    """The number of the run's newest batch, from 0; -1 before the first."""
+    return int(trainer.fit_loop.total_batch_idx)
+
+
+def validates(trainer: Trainer) -> bool:
+    """Whether this fit runs validation at all."""
+    return bool(trainer.enable_validation)
+
+
+def dropped_validation(trainer: Trainer) -> bool:
+    """Whether a validation was due after the newest batch of a run that goes on from a checkpoint.
+
+    A checkpoint written in ``on_train_batch_end`` of such a batch (or in ``on_validation_end`` before the decision)
+    goes on past the validation: Lightning fast-forwards it. Whoever calls this knows whether it had been seen.
+    """
+    loop = trainer.fit_loop.epoch_loop
+    if loop.batch_progress.total.ready == 0 or loop.val_loop.restarted_mid_evaluation:
+        return False  # nothing was trained yet, or Lightning goes back to this validation by itself
+    fetcher = trainer.fit_loop._data_fetcher
+    if fetcher is None:
+        return False
+    with _epoch_of_last_batch(trainer):
+        return bool(loop._should_check_val_fx(fetcher))
+
+
+def validate_now(trainer: Trainer) -> None:
+    """Run the validation that was dropped, as the epoch loop would have: see ``_TrainingEpochLoop.on_advance_end``."""
+    loop, connector = trainer.fit_loop.epoch_loop, trainer._logger_connector
+    first_loop_iter = connector._first_loop_iter
+    with _epoch_of_last_batch(trainer):
+        trainer.validating = True
+        loop.val_loop.restarting = False
+        loop.val_loop.run()
+        trainer.training = True
+    connector._first_loop_iter = first_loop_iter
+
+
+@contextlib.contextmanager
+def _epoch_of_last_batch(trainer: Trainer) -> Iterator[None]:
+    """``current_epoch`` as it was at the newest batch: after an epoch's last one it has advanced when a run goes on."""
+    progress = trainer.fit_loop.epoch_progress.current
+    now = progress.completed
+    progress.completed = max(0, progress.started - 1)  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        progress.completed = now
+
+
+def run_directory(trainer: Trainer) -> Path | None:
+    """Where the run's files lie, asked of the loggers: ``trainer.log_dir`` is a collective."""
+    for logger in trainer.loggers:
+        folder = getattr(logger, "log_dir", None) or logger.save_dir
+        if isinstance(folder, (str, Path)):
+            return Path(folder)
+    return None

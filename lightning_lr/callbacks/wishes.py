@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypedDict, TypeVar
 
 from typing_extensions import Unpack
 
 from lightning_lr.callbacks.base import LRCallback
+from lightning_lr.core.actions import Action, Freeze, Reduce, Restart, as_action
 from lightning_lr.core.checks import flag, shown, whole
+from lightning_lr.core.detectors import Detector, Patience, as_detector
 from lightning_lr.core.durations import Duration
+from lightning_lr.core.rules import Rule, as_rules
 from lightning_lr.core.schedules import Warmup
 from lightning_lr.core.schedules.base import Schedule
 from lightning_lr.core.schedules.coerce import as_schedule
@@ -48,10 +52,8 @@ class LRWarmup(LRCallback):
         self, duration: Duration, *, start_factor: float = 0.0, shape: str = "linear", **options: Unpack[LROptions]
     ) -> None:
         super().__init__(**options)
-        try:
+        with _named(self):
             self.schedule = Warmup(duration, start_factor=start_factor, shape=shape)
-        except ValueError as error:
-            raise ValueError(f"LR{error}") from None
 
 
 class LRMultiPhaseDecay(LRCallback):
@@ -79,7 +81,9 @@ class LRController(LRCallback):
 
     Args:
         schedule: a schedule or a list of phases; ``None`` leaves it to the other callbacks, or keeps the lr constant.
-        rules: none in this version.
+        rules: a list of :class:`~lightning_lr.Rule`, or of mappings that describe them.
+        on_resume: an action to take once when a run goes on from a checkpoint, such as ``Cooldown("20%")`` to branch
+            a cooldown off a constant trunk.
         **options: see :class:`~lightning_lr.callbacks.base.LRCallback`.
     """
 
@@ -89,15 +93,156 @@ class LRController(LRCallback):
         self,
         schedule: Schedule | Sequence[Schedule] | None = None,
         *,
-        rules: Iterable[object] = (),
+        rules: Iterable[Rule] = (),
+        on_resume: Action | None = None,
         **options: Unpack[LROptions],
     ) -> None:
         super().__init__(**options)
-        if tuple(rules):
-            raise ValueError(f"LRController: rules must be empty in this version, got {tuple(rules)!r}")
+        self.rules = as_rules(rules, "LRController: rules")
+        self.on_resume = None if on_resume is None else as_action(on_resume, "LRController: on_resume")
         if schedule is not None:
             self.role = "schedule"
             self.schedule = as_schedule(schedule, "LRController: schedule")
+
+
+class LRPlateauReduction(LRCallback):
+    """Multiply the lr by ``factor`` when a metric has stopped getting better; on top of any schedule.
+
+    Args:
+        monitor: the metric's name.
+        mode: ``"min"`` or ``"max"``: which values are good.
+        factor: in (0, 1).
+        patience: bad evaluations in a row that are borne.
+        threshold: what an improvement must exceed.
+        threshold_mode: ``"rel"`` (times \\|best\\|) or ``"abs"``.
+        cooldown: evaluations after a reduction that are not bad.
+        min_lr: the largest lr is not reduced below it; it bounds reductions, not the schedule.
+        check: ``"validation"`` or ``"train_epoch"``.
+        nan_policy: ``"count"`` NaN as bad, ``"ignore"`` or ``"raise"``.
+        detector: another one instead of patience and threshold, such as ``Trend()``.
+        **options: see :class:`~lightning_lr.callbacks.base.LRCallback`.
+
+    >>> LRPlateauReduction("val_loss", patience=3, factor=0.5).rules
+    (Rule(Patience(3), do=Reduce(0.5), monitor='val_loss'),)
+    """
+
+    def __init__(
+        self,
+        monitor: str,
+        *,
+        mode: str = "min",
+        factor: float = 0.1,
+        patience: int = 10,
+        threshold: float = 1e-4,
+        threshold_mode: str = "rel",
+        cooldown: int = 0,
+        min_lr: float = 0.0,
+        check: str = "validation",
+        nan_policy: str = "count",
+        detector: Detector | None = None,
+        **options: Unpack[LROptions],
+    ) -> None:
+        super().__init__(**options)
+        with _named(self):
+            when = _detector(detector, 10, patience, threshold, threshold_mode)
+            do = Reduce(factor, min_lr)
+            self.rules = (Rule(when, do, monitor, mode=mode, check=check, cooldown=cooldown, nan_policy=nan_policy),)
+
+
+class LRStagnationRestart(LRCallback):
+    """Begin the schedule again, after its warmup, when a metric has stopped getting better for long.
+
+    Args:
+        monitor: the metric's name.
+        mode: ``"min"`` or ``"max"``: which values are good.
+        patience: bad evaluations in a row that are borne; larger than a plateau reduction's on the same metric.
+        threshold, threshold_mode: what an improvement must exceed.
+        max_restarts: how often; ``None`` for no limit.
+        peak_decay: the n-th restart's peak is ``peak_decay ** n`` of the first, in (0, 1].
+        rewarm: a duration, or 0: a straight way up from 0 to the new peak.
+        fit: ``"remaining"`` fits the schedule after its warmup to the rest of the run, ``"original"`` keeps its length.
+        check: ``"validation"`` or ``"train_epoch"``.
+        nan_policy: ``"count"`` NaN as bad, ``"ignore"`` or ``"raise"``.
+        detector: another one instead of patience and threshold.
+        **options: see :class:`~lightning_lr.callbacks.base.LRCallback`.
+    """
+
+    def __init__(
+        self,
+        monitor: str,
+        *,
+        mode: str = "min",
+        patience: int = 20,
+        threshold: float = 1e-4,
+        threshold_mode: str = "rel",
+        max_restarts: int | None = 3,
+        peak_decay: float = 1.0,
+        rewarm: Duration = 0,
+        fit: str = "remaining",
+        check: str = "validation",
+        nan_policy: str = "count",
+        detector: Detector | None = None,
+        **options: Unpack[LROptions],
+    ) -> None:
+        super().__init__(**options)
+        with _named(self):
+            when = _detector(detector, 20, patience, threshold, threshold_mode)
+            do = Restart(peak_decay, max_restarts, rewarm, fit)
+            self.rules = (Rule(when, do, monitor, mode=mode, check=check, nan_policy=nan_policy),)
+
+
+class LRFreeze(LRCallback):
+    """Hold the lr for a while when a metric has stopped getting better; the rest of the schedule is put off.
+
+    Args:
+        monitor: the metric's name.
+        duration: how long the lr is held.
+        mode: ``"min"`` or ``"max"``: which values are good.
+        patience, threshold, threshold_mode: bad evaluations in a row that are borne, what an improvement must exceed.
+        check: ``"validation"`` or ``"train_epoch"``.
+        nan_policy: ``"count"`` NaN as bad, ``"ignore"`` or ``"raise"``.
+        detector: another one instead of patience and threshold.
+        **options: see :class:`~lightning_lr.callbacks.base.LRCallback`.
+    """
+
+    def __init__(
+        self,
+        monitor: str,
+        *,
+        duration: Duration,
+        mode: str = "min",
+        patience: int = 10,
+        threshold: float = 1e-4,
+        threshold_mode: str = "rel",
+        check: str = "validation",
+        nan_policy: str = "count",
+        detector: Detector | None = None,
+        **options: Unpack[LROptions],
+    ) -> None:
+        super().__init__(**options)
+        with _named(self):
+            when = _detector(detector, 10, patience, threshold, threshold_mode)
+            self.rules = (Rule(when, Freeze(duration), monitor, mode=mode, check=check, nan_policy=nan_policy),)
+
+
+@contextmanager
+def _named(callback: LRCallback) -> Iterator[None]:
+    """Errors of the parts a callback is made of name the callback, whose parameters they are."""
+    try:
+        yield
+    except ValueError as error:
+        part, colon, text = str(error).partition(": ")
+        raise ValueError(f"{type(callback).__name__}: {text if colon and part.isidentifier() else error}") from None
+
+
+def _detector(detector: Detector | None, usual: int, patience: int, threshold: float, threshold_mode: str) -> Detector:
+    if detector is None:
+        return Patience(patience, threshold, threshold_mode)
+    if (patience, threshold, threshold_mode) != (usual, 1e-4, "rel"):
+        raise ValueError(
+            f"detector: {detector!r} excludes patience, threshold and threshold_mode: give them to the detector"
+        )
+    return as_detector(detector, "detector")
 
 
 class LRLogger(LRCallback):

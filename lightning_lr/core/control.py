@@ -10,11 +10,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+from lightning_lr.core.durations import Horizon
 from lightning_lr.core.program import Program
+from lightning_lr.core.schedules import Cosine, Linear, OneMinusSqrt
+from lightning_lr.core.schedules.base import Schedule
 
 
 class Control(NamedTuple):
@@ -36,10 +39,26 @@ class Control(NamedTuple):
 UNTOUCHED = Control()
 
 
+class Finish(NamedTuple):
+    """A cooldown that has replaced the program: a decay to zero of so many updates."""
+
+    shape: str
+    length: int
+
+    def program(self) -> Program:
+        """The decay, from 1 at its first update."""
+        schedule: Schedule = _FINISHES[self.shape](self.length)
+        return schedule.resolve(Horizon(self.length))
+
+
+_FINISHES: dict[str, Callable[[int], Schedule]] = {"linear": Linear, "cosine": Cosine, "one_minus_sqrt": OneMinusSqrt}
+FINISHES = tuple(_FINISHES)
+
+
 class Event(NamedTuple):
     """One decision: when, why, what it made of the control. Prose is made of it where it is shown.
 
-    ``step`` is the first update it acts on, ``before`` and ``after`` are that update's factors without and with it.
+    ``step`` is the first update it acts on; ``before`` and ``after`` are that update's factors without and with it.
     """
 
     step: int
@@ -49,15 +68,44 @@ class Event(NamedTuple):
     control: Control
     detail: str = ""
     track: int = 0
+    rule: str = ""
+    monitor: str = ""
+    value: float | None = None
+    best: float | None = None
+    epoch: int | None = None
+    finish: Finish | None = None
 
     def state(self) -> dict[str, Any]:
-        """Plain data for a checkpoint; :meth:`of` is the way back."""
-        return {**self._asdict(), "control": self.control.state()}
+        """Plain data for a checkpoint, without what is at its default; :meth:`of` is the way back."""
+        fields = {
+            k: v for k, v in self._asdict().items() if k not in self._field_defaults or v != self._field_defaults[k]
+        }
+        if self.finish is not None:
+            fields["finish"] = list(self.finish)
+        return {**fields, "control": self.control.state()}
 
     @classmethod
     def of(cls, state: Mapping[str, Any]) -> Event:
         """The event of a saved state."""
-        return cls(**{**state, "control": Control(*state["control"])})
+        finish = state.get("finish")
+        known = {k: v for k, v in state.items() if k in cls._fields}
+        return cls(
+            **{**known, "control": Control(*state["control"]), "finish": None if finish is None else Finish(*finish)}
+        )
+
+
+def replay(program: Program, events: Iterable[Event], stop: int, start: Control = UNTOUCHED) -> list[float]:
+    """The factors of updates 0 to ``stop`` that a schedule's program and its events make: the whole curve again.
+
+    A changed schedule (an event of kind ``"schedule"``) is another program: replay from there with that one.
+    """
+    out: list[float] = []
+    control = start
+    for event in events:
+        out += [factor(program, control, t) for t in range(len(out), min(event.step, stop))]
+        control = event.control
+        program = event.finish.program() if event.finish is not None else program
+    return out + [factor(program, control, t) for t in range(len(out), stop)]
 
 
 def factor(program: Program, control: Control, t: int) -> float:

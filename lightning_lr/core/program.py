@@ -147,6 +147,13 @@ class Program:
                 out[low - start : high - start] = segment.formula(np, n, 1, *segment.args)
         return out
 
+    def is_constant(self) -> bool:
+        """Whether every update after the warmup has the same factor, as far as a few hundred of them tell."""
+        begin, end = self.warmup_end, self.end if self.end is not None else self.warmup_end + 1000
+        steps = {begin, end, *(segment.begin for segment in self.segments if segment.begin >= begin)}
+        steps |= {begin + (end - begin) * i // 256 for i in range(256)}
+        return len({self.at(step) for step in steps}) == 1
+
     def continued_by(self, other: Program) -> bool:
         """Whether another run's length changes nothing but where the last, open phase is cut."""
         if not self.segments or not other.segments or self.segments[:-1] != other.segments[:-1]:

@@ -35,6 +35,11 @@ class Source:
         """The lr of every group at a moment; no device is asked where a scheduler knows."""
         return moment if self.scheduler is None else [float(base) * moment[0] for base in self.scheduler.base_lrs]
 
+    def peaks(self) -> list[tuple[str, float]]:
+        """Name and initial lr of every group."""
+        bases = self.moment() if self.scheduler is None else map(float, self.scheduler.base_lrs)
+        return list(zip(self.names(), bases, strict=False))
+
     def names(self) -> list[str]:
         """A name for each group, made again only when there are more of them."""
         groups = self.optimizer.param_groups
@@ -62,6 +67,12 @@ class Recorder:
         self._step = self._written = -1
         self._now: list[Moment] = []
         self._before: list[Moment] = []
+        self._counters: dict[str, int] = {}
+        self._due: dict[str, int] = {}
+
+    def corner(self, kind: str, count: int) -> None:
+        """A decision has been made: the coming update is a corner, and a counter has a step there."""
+        self._due[kind] = count
 
     def before_update(self, step: int) -> None:
         """The update under this step number is about to use what the groups hold now."""
@@ -69,11 +80,22 @@ class Recorder:
             return  # another optimizer's, or the closure evaluated again
         now = [source.moment() for source in self.sources]
         corner = not self._now or any(map(_bends, self._before, self._now, now))
-        if corner:
+        if corner or self._due:
             self.last()
+            self._step_counters(step)
         self._before, self._now, self._step = self._now, now, step
-        if corner or (step + 1) % self.every_n_steps == 0:
+        if corner or self._due or (step + 1) % self.every_n_steps == 0:
             self.last()
+        self._due = {}
+
+    def _step_counters(self, step: int) -> None:
+        """A point before and one after draw a clear step."""
+        for kind, count in self._due.items():
+            name = f"schedule/num_{kind}"
+            if step > 0:
+                self.write({name: float(self._counters.get(kind, count - 1))}, step - 1)
+            self.write({name: float(count)}, step)
+            self._counters[kind] = count
 
     def last(self) -> None:
         """Write the newest update's point, unless it stands already."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lightning_lr.core.checks import choice, parameters_of, shown, suggesting
+from lightning_lr.core.checks import choice, shown
 from lightning_lr.core.durations import Duration, Horizon, as_duration, boundary
 from lightning_lr.core.program import SCALAR, Formula, Program, Segment, Shape
+from lightning_lr.core.values import Value, call
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,31 +42,14 @@ class Span(NamedTuple):
         return self.length
 
 
-class Schedule:
+class Schedule(Value):
     """A learning rate over time, as the user wrote it, in units: ``Warmup("5%") >> Cosine()``.
 
     A schedule is a value: immutable, picklable, comparable, hashable, with a repr that can be pasted back. Its factors
     multiply the lr that each parameter group was given, which is therefore the *peak*.
     """
 
-    __slots__ = ("__dict__",)
-    _parameters: tuple[str, ...] = ()
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        init = cls.__dict__.get("__init__")
-        if init is not None:
-            cls._parameters = parameters_of(init)
-            cls.__init__ = suggesting(init)  # type: ignore[method-assign]
-
-    def _set(self, **values: object) -> None:
-        self.__dict__.update(values)
-
-    def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"{type(self).__name__} is immutable; make another instead of assigning {name}")
-
-    def __delattr__(self, name: str) -> None:
-        raise AttributeError(f"{type(self).__name__} is immutable; {name} cannot be deleted")
+    __slots__ = ()
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -99,60 +83,6 @@ class Schedule:
         [0.5, 1.0, 1.0, 0.933, 0.75, 0.5, 0.25, 0.067]
         """
         return self.resolve(Horizon(total_steps, steps_per_epoch)).curve(total_steps)
-
-    def _values(self) -> tuple[object, ...]:
-        return tuple(self.__dict__[name] for name in self._parameters)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Schedule):
-            return NotImplemented
-        return type(self) is type(other) and self._values() == other._values()
-
-    def __hash__(self) -> int:
-        return hash((type(self).__name__, self._values()))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), dict(zip(self._parameters, self._values(), strict=True)))
-
-    def __repr__(self) -> str:
-        return _call(self, {})
-
-
-def _rebuild(cls: type[Schedule], values: dict[str, Any]) -> Schedule:
-    return cls(**values)
-
-
-def _call(schedule: Schedule, replaced: dict[str, object]) -> str:
-    """The call that makes ``schedule``: its first argument by position, then what differs from the defaults."""
-    init = type(schedule).__init__
-    init = getattr(init, "__wrapped__", init)
-    defaults = dict(zip(reversed(schedule._parameters), reversed(init.__defaults__ or ()), strict=False))
-    defaults |= init.__kwdefaults__ or {}
-    shown = []
-    for i, name in enumerate(schedule._parameters):
-        value = replaced.get(name, schedule.__dict__[name])
-        if name in defaults and value == defaults[name] and type(value) is type(defaults[name]):
-            continue
-        text = _literal(value)
-        shown.append(text if i == 0 else f"{name}={text}")
-    return f"{type(schedule).__name__}({', '.join(shown)})"
-
-
-def _literal(value: object) -> str:
-    return function_name(value) if callable(value) else repr(value)
-
-
-def function_name(fn: object) -> str:
-    """``'module:name'``, quoted, for a function that can be imported; else what it is, saying that it cannot."""
-    import sys
-
-    module, name = getattr(fn, "__module__", None), getattr(fn, "__qualname__", None)
-    found: object = sys.modules.get(module or "")
-    for part in (name or "").split("."):
-        found = getattr(found, part, None)
-    if found is fn:
-        return repr(f"{module}:{name}")
-    return f"<{name or type(fn).__name__}: cannot be imported by name, so this repr cannot be pasted back>"
 
 
 class Phase(Schedule):
@@ -304,7 +234,7 @@ def _overrun_message(phases: tuple[Phase, ...], rest: int, last: int, total: int
     if rest < len(phases):
         return message + "shorten the phases that have a duration"
     if not hasattr(phases[-1], "start_factor"):  # a warmup cannot take the rest of the run
-        open_end = _call(phases[-1], {"duration": None})
+        open_end = call(phases[-1], {"duration": None})
         corrected = " >> ".join([*map(repr, phases[:-1]), open_end])
         message += f"leave the duration out: `{open_end}` takes the rest (`{corrected}`), or "
     return message + 'shorten it, or ask for on_overrun="cut"'

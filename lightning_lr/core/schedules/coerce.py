@@ -1,15 +1,12 @@
-"""The boundary to configuration files: mappings and foreign lists become schedules, or an error that names the phase.
-
-YAML and Hydra hand over mappings and list containers of their own. A mapping names a class under ``class_path`` (with
-``init_args`` beside it, as LightningCLI writes it) or ``_target_`` (with the arguments beside it, as Hydra does).
-"""
+"""Schedules from configuration files: mappings and foreign lists become phases, or an error that names the phase."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from lightning_lr.core.checks import did_you_mean, shown
+from lightning_lr.core.checks import shown
+from lightning_lr.core.coerce import build
 from lightning_lr.core.schedules.base import Schedule
 
 
@@ -45,22 +42,5 @@ def as_schedules(values: object, where: str) -> list[Schedule]:
 def _build(value: Mapping[Any, Any], where: str) -> Schedule:
     import lightning_lr.core.schedules as known
 
-    fields = {str(key): item for key, item in value.items()}
-    target = fields.pop("class_path", None) or fields.pop("_target_", None)
-    if not isinstance(target, str):
-        raise ValueError(f"{where} must name its class under 'class_path' or '_target_', got {dict(value)!r}")
-    module, _, name = target.rpartition(".")
-    if name not in known.__all__ or module.partition(".")[0] not in ("", "lightning_lr"):
-        raise ValueError(
-            f"{where} names the unknown schedule {target!r}{did_you_mean(name, known.__all__)}; "
-            f"known: {', '.join(known.__all__)}"
-        )
-    arguments = fields.pop("init_args", None) or {}
-    if not isinstance(arguments, Mapping):
-        raise ValueError(f"{where}: init_args must be a mapping of parameters, got {shown(arguments)}")
-    arguments = {**fields, **{str(key): item for key, item in arguments.items()}}
-    try:
-        schedule: Schedule = getattr(known, name)(**arguments)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"{where}: {error}") from None
-    return schedule
+    classes: dict[str, type[Schedule]] = {name: getattr(known, name) for name in known.__all__}
+    return build(value, classes, "schedule", where)

@@ -1,0 +1,224 @@
+"""A track: which hyperparameter follows which program, under which control, by which rules; and how it resumes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from lightning_lr.core.actions import Action, Outcome, Situation
+from lightning_lr.core.control import UNTOUCHED, Control, Event, Finish, factor, stretched
+from lightning_lr.core.durations import Horizon
+from lightning_lr.core.program import Program
+from lightning_lr.core.rules import Rule, RuleState, decide
+from lightning_lr.core.schedules.base import Schedule
+
+
+class Track:
+    """One program and its control for one key of the parameter groups.
+
+    ``factor`` is what the groups hold now, as a multiple of their own base values.
+    """
+
+    def __init__(self, schedule: Schedule, rules: Sequence[Rule] = (), key: str = "lr") -> None:
+        self.key = key
+        self.schedule = schedule
+        self.rules = tuple(rules)
+        self.program: Program | None = None
+        self.horizon = Horizon(None)  # the schedule's own; a run that goes on may have another
+        self.control: Control = UNTOUCHED
+        self.finish: Finish | None = None
+        self.factor = 1.0
+        self.restarts = 0
+        self.rule_states = tuple(RuleState.of(rule, None) for rule in self.rules)
+        self.bases: list[float] = []
+        self.floats: list[tuple[dict[str, Any], float]] = []
+        self.tensors: list[tuple[torch.Tensor, float]] = []
+
+    @property
+    def initial(self) -> str:
+        """The group's key for the base value: the one torch itself uses, so optimizers save and restore it."""
+        return f"initial_{self.key}"
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells a changed schedule from the saved one."""
+        return hashlib.sha256(f"{self.key}={self.schedule!r}".encode()).hexdigest()[:16]
+
+    @property
+    def running(self) -> Program:
+        """The program, once there is one."""
+        assert self.program is not None, "not started"
+        return self.program
+
+    # ---- the writer -------------------------------------------------------------------------------------------------
+
+    def bind(self, groups: list[dict[str, Any]]) -> None:
+        """Find the groups again: their dictionaries may be new, and so may some of the groups."""
+        self.bases, self.floats, self.tensors = [], [], []
+        seen: set[int] = set()
+        for group in groups:
+            value = group[self.key]
+            if self.initial not in group:  # added mid-run: it keeps its value at the current factor
+                now = float(value)
+                group[self.initial] = now / self.factor if self.factor > 0 else now
+            base = group[self.initial] = float(group[self.initial])
+            self.bases.append(base)
+            if isinstance(value, torch.Tensor):
+                if id(value) in seen:  # torch lets groups share the default's tensor; filling one would fill all
+                    value = group[self.key] = value.clone()
+                seen.add(id(value))
+                self.tensors.append((value, base))
+            else:
+                self.floats.append((group, base))
+
+    def write(self, t: int) -> None:
+        """Set every group to the value of update ``t``: one evaluation, then assignments."""
+        now = self.factor = factor(self.running, self.control, t)
+        key = self.key
+        for group, base in self.floats:
+            group[key] = base * now
+        for tensor, base in self.tensors:
+            tensor.fill_(base * now)
+
+    # ---- decisions --------------------------------------------------------------------------------------------------
+
+    def situation(self, t: int, run: Horizon) -> Situation:
+        """What an action may look at."""
+        finishing = self.finish is not None
+        return Situation(t, self.running, self.control, run, self.restarts, max(self.bases, default=1.0), finishing)
+
+    def evaluate(self, metrics: Mapping[str, float], check: str, t: int, run: Horizon) -> Event | None:
+        """Let the rules see their metrics' values; what acts is the event that is returned."""
+        decision = decide(self.rules, self.rule_states, metrics, check, self.situation(t, run))
+        self.rule_states = decision.states
+        if decision.rule is None or decision.outcome is None:
+            return None
+        event = self.adopt(decision.rule.do, decision.outcome, t)
+        return event._replace(
+            rule=decision.rule.key,
+            monitor=decision.rule.monitor,
+            value=decision.value,
+            best=decision.best,
+            detail=decision.because,
+        )
+
+    def adopt(self, action: Action, outcome: Outcome, t: int) -> Event:
+        """Make an action's outcome what holds from update ``t`` on."""
+        before = factor(self.running, self.control, t)
+        self.control = outcome.control
+        if outcome.finish is not None:
+            self.finish, self.program = outcome.finish, outcome.finish.program()
+        self.restarts += action.kind == "restart"
+        return self.event(action.kind, before, t)._replace(finish=outcome.finish)
+
+    def event(self, kind: str, before: float, t: int, detail: str = "") -> Event:
+        """The record of a change that has just been made."""
+        return Event(t, kind, before, factor(self.running, self.control, t), self.control, detail)
+
+    def check(self, run: Horizon) -> list[str]:
+        """Refuse rules that could only fail later; name those that could never change anything."""
+        notes = []
+        for rule in self.rules:
+            for spec in (rule.active_from, rule.until):
+                if spec is not None:
+                    run.after(0, spec)
+            rule.do.check(run)
+            if rule.do.idle(self.running) and not any(other.do.kind in ("reduce", "adapt") for other in self.rules):
+                notes.append(
+                    f"the {rule.do.kind} rule on {rule.monitor!r} cannot change any lr: the schedule is constant, "
+                    "nothing reduces it, and a restart would go back to the same peak"
+                )
+        return notes
+
+    # ---- resuming ---------------------------------------------------------------------------------------------------
+
+    def state(self) -> list[Any]:
+        """Plain data for a checkpoint."""
+        rules = {rule.key: state.state(rule) for rule, state in zip(self.rules, self.rule_states, strict=True)}
+        finish = None if self.finish is None else list(self.finish)
+        return [self.fingerprint, self.control.state(), self.factor, rules, self.restarts, finish]
+
+    def load(self, state: Sequence[Any], horizon: Horizon) -> None:
+        """Take a saved state over; the program too, if the schedule is still the one it was made of."""
+        fingerprint, control, self.factor, rules, self.restarts, finish = state
+        self.control, self.horizon, self.program = Control(*control), horizon, None
+        self.finish = None if finish is None else Finish(*finish)
+        self.rule_states = tuple(RuleState.of(rule, rules.get(rule.key)) for rule in self.rules)
+        if fingerprint == self.fingerprint:
+            own = self.schedule.resolve(horizon, on_overrun="cut")
+            self.program = own if self.finish is None else self.finish.program()
+
+    def begin(self, horizon: Horizon, on_overrun: str) -> list[str]:
+        """Resolve for a run of this length; returns what to say about it."""
+        self.program, self.horizon = self.schedule.resolve(horizon, on_overrun=on_overrun), horizon
+        return list(self.program.notes)
+
+    def change_schedule(self, horizon: Horizon, on_overrun: str, t: int) -> tuple[list[str], Event]:
+        """The user's new schedule wins, at its own update ``t``; reductions so far stay."""
+        before = self.factor
+        self.finish, self.control = None, Control(scale=self.control.scale)
+        notes = self.begin(horizon, on_overrun)
+        said = f"the schedule has changed since the checkpoint; from update {t} on it is {self.schedule!r}"
+        return [f"{said}, at its own update {t}", *notes], self.event("schedule", before, t, repr(self.schedule))
+
+    def change_horizon(self, before: Horizon, now: Horizon, policy: str, t: int) -> tuple[list[str], Event | None]:
+        """Go on with the saved program in a run that may be longer or shorter than the one it was made for."""
+        if now == before:
+            return [], None
+        if self.finish is None:
+            try:
+                fresh = self.schedule.resolve(now, on_overrun="cut")
+                if self.running.continued_by(fresh):
+                    self.program, self.horizon = fresh, now
+                    return [], None  # the run's length does not matter to its units
+            except ValueError:
+                pass  # the new length is unknown: certainly another
+        end = self.running.end
+        if end is None:
+            return [], None
+        change = f"the run's length has changed from {_length(before)} to {_length(now)}"
+        if policy == "error":
+            raise ValueError(
+                f'{change} since the checkpoint: restore the length, or ask for on_horizon_change="keep" (the '
+                'schedule ends where it was to end) or "stretch"'
+            )
+        if policy == "keep":
+            return [f"{change}; {self._what_keep_means(now)}"], None
+        if now.total_steps is None:
+            raise ValueError(f'{change}; on_horizon_change="stretch" needs total_steps=')
+        old, new = factor(self.running, self.control, t), stretched(self.control, end, t, now.total_steps)
+        if new == self.control:
+            return [f"{change}, but nothing is left of the schedule that could be stretched: it stays at its end"], None
+        self.control = new
+        event = self.event("stretch", old, t, f"{_length(before)} -> {_length(now)}")
+        return [f"{change}: what is left of the schedule takes what is left of the run"], event
+
+    def _what_keep_means(self, run: Horizon) -> str:
+        end = self.end()
+        stretch = 'on_horizon_change="stretch" would spread what is left of the schedule over the run'
+        if run.total_steps is None or end is None:
+            return f"the schedule keeps its own; {stretch}"
+        if run.total_steps > end:
+            held = f"{self.control.scale * self.running.end_value:g} of the peak"
+            return (
+                f"the schedule ends at update {end} as before, and the {run.total_steps - end} updates after it "
+                f"run at {'lr 0' if held.startswith('0 ') else held}; {stretch}"
+            )
+        return f"the run ends {end - run.total_steps} updates before the schedule does; {stretch}"
+
+    def end(self) -> int | None:
+        """The update at which the program ends under the current control, or ``None`` if it never does."""
+        if self.program is None or self.program.end is None:
+            return None
+        _, rewarm, origin, _, offset, num, den = self.control
+        left = max(0, self.program.end * den - offset)
+        if left == 0:
+            return origin + rewarm
+        return None if num == 0 else origin + rewarm - (-left // num)
+
+
+def _length(horizon: Horizon) -> str:
+    return "an unknown number of updates" if horizon.total_steps is None else f"{horizon.total_steps} updates"
