@@ -330,7 +330,7 @@ def test_rules_by_hand_in_a_plain_loop() -> None:
         lrs.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         scheduler.evaluate({"loss": 1.0, "other": 3.0})
-    # the best, two reductions, a restart at half the peak over what is left, its best, two reductions; at the end nothing can act
+    # the best, two reductions, a restart at half the peak over what is left, the best, two reductions, nothing left
     assert lrs == [1.0, 0.875, 0.375, 0.15625, 0.5, 0.375, 0.125, 0.03125]
     assert [event.kind for event in scheduler.events] == ["reduce", "reduce", "restart", "reduce", "reduce"]
     assert scheduler.rules == tuple(rules)
