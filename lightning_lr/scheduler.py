@@ -7,6 +7,7 @@ cannot move the clock wrongly.
 
 from __future__ import annotations
 
+import operator
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -16,7 +17,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from lightning_lr.core.actions import Action, as_action
-from lightning_lr.core.checks import choice, did_you_mean, shown, whole
+from lightning_lr.core.checks import choice, did_you_mean, number, shown, whole
 from lightning_lr.core.control import Control, Event, factor
 from lightning_lr.core.durations import Horizon
 from lightning_lr.core.program import Program
@@ -95,7 +96,6 @@ class ScheduledLR(LRScheduler):
                 "would overwrite each other's lr: remove that scheduler and build the optimizer anew"
             )
         self._deferred = False
-        self._configured = self._initial_lrs()  # an optimizer whose state was loaded before knows its peaks
         for note in self.start(Horizon(total_steps, steps_per_epoch)):
             warnings.warn(f"ScheduledLR: {note}", stacklevel=2)
 
@@ -131,6 +131,7 @@ class ScheduledLR(LRScheduler):
             if not isinstance(group.get("lr"), (int, float, torch.Tensor)):
                 name = type(optimizer).__name__
                 raise ValueError(f"ScheduledLR: group {i} of {name} has no numeric 'lr', got {group.get('lr')!r}")
+            number(float(group["lr"]), f"ScheduledLR: the lr of group {i} of {type(optimizer).__name__}", low=0)
         Horizon(total_steps, steps_per_epoch)
         self.optimizer = optimizer
         self.optimizer_index = 0
@@ -152,10 +153,10 @@ class ScheduledLR(LRScheduler):
         self.checked_at = -1
         self.listener: Callable[[Event], None] | None = None
         self._tracks = [Track(as_schedule(schedule, "ScheduledLR: schedule"), as_rules(rules, "ScheduledLR: rules"))]
-        self._configured = [float(group["lr"]) for group in optimizer.param_groups]
-        self._groups = len(self._configured)
+        self._configured = self._initial_lrs()  # a group that a callback has put back already knows its own
         self._saved: dict[str, Any] | None = None
         self._handles: list[Any] = []
+        self._bound: list[dict[str, Any]] = []
 
     # ---- what it is -------------------------------------------------------------------------------------------------
 
@@ -253,22 +254,33 @@ class ScheduledLR(LRScheduler):
         notes += self._settle_bases()
         notes += [note for track in self._tracks for note in track.check(horizon)]
         self.started = True
-        for track in self._tracks:
-            track.bind(self.optimizer.param_groups)
-            track.write(self.updates)
-        self._groups = len(self.optimizer.param_groups)
+        self.rewrite()
+        self._attach()
+        return notes + _meaning_of_lr(self.optimizer)
+
+    def _attach(self) -> None:
         self.optimizer._lightning_lr_owner = self  # type: ignore[attr-defined]
         self._handles = [
             self.optimizer.register_step_post_hook(self._after_update),
             self.optimizer.register_load_state_dict_post_hook(self._after_load),
         ]
-        return notes + _meaning_of_lr(self.optimizer)
 
     def detach(self) -> None:
         """Let go of the optimizer: its updates are counted no more, and its present lr is a next scheduler's peak."""
         self.release()
         for group in self.optimizer.param_groups:
             group.pop("initial_lr", None)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy, together with its optimizer, runs on its own: hooks are made anew, nobody listens."""
+        return {**self.__dict__, "_handles": bool(self._handles), "listener": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        attached, self._handles = self._handles, []
+        if attached:
+            self._rebind()
+            self._attach()
 
     def release(self) -> None:
         """Let go of the optimizer, but leave it as a checkpoint needs it. The state is kept."""
@@ -375,7 +387,7 @@ class ScheduledLR(LRScheduler):
     def _settle_bases(self) -> list[str]:
         """Every group's ``initial_lr``: its lr as it stands, or, where something was loaded, the one that was saved."""
         groups = self.optimizer.param_groups
-        if self._deferred and not (self.resumed or self.updates):
+        if self._deferred and not (self.resumed or self.foreign_state or self.start_step is not None):
             for group in groups:  # a finder may have set another since
                 group["initial_lr"] = float(group["lr"])
             return []
@@ -407,10 +419,22 @@ class ScheduledLR(LRScheduler):
         if found_inf is not None and found_inf.item():
             return  # a fused optimizer was called, and did nothing: its gradients were not finite
         self.updates += 1
-        if len(optimizer.param_groups) != self._groups:
+        if self.groups_changed():
             self._rebind()
         for track in self._tracks:
             track.write(self.updates)
+
+    def groups_changed(self) -> bool:
+        """Whether the optimizer has other groups than those that are written."""
+        groups = self.optimizer.param_groups
+        return len(groups) != len(self._bound) or any(map(operator.is_not, groups, self._bound))
+
+    def overwritten(self) -> float | None:
+        """The first group's lr, where somebody else has set another than the scheduler; no device is asked."""
+        track = self._tracks[0]
+        if track.floats and track.floats[0][0]["lr"] != track.floats[0][1] * track.factor:
+            return float(track.floats[0][0]["lr"])
+        return None
 
     # a compiled optimizer.step traces its hooks: not this one
     _advance_untraced = torch.compiler.disable(_advance)  # type: ignore[no-untyped-call]
@@ -427,7 +451,7 @@ class ScheduledLR(LRScheduler):
     def _rebind(self) -> None:
         for track in self._tracks:
             track.bind(self.optimizer.param_groups)
-        self._groups = len(self.optimizer.param_groups)
+        self._bound = list(self.optimizer.param_groups)
 
     def rewrite(self) -> None:
         """Take in groups that are new, and write the current lr again, whoever wrote another since."""
@@ -437,8 +461,10 @@ class ScheduledLR(LRScheduler):
 
     def step(self, epoch: Any = None) -> None:
         """Do nothing: the optimizer's updates move the clock. Loops that call it keep working."""
-        if epoch is not None:
-            raise ValueError(f"ScheduledLR: step() takes no argument, got {shown(epoch)}: time is the optimizer's own")
+        if epoch is not None and (isinstance(epoch, bool) or not isinstance(epoch, int)):
+            raise ValueError(
+                f"ScheduledLR: step() takes no metric, got {shown(epoch)}: hand it to evaluate({{'val_loss': …}})"
+            )
 
     # ---- its state --------------------------------------------------------------------------------------------------
 
@@ -446,7 +472,7 @@ class ScheduledLR(LRScheduler):
         """Plain data only, loadable with ``torch.load(weights_only=True)``; never the configuration."""
         state: dict[str, Any] = {"lightning_lr": FORMAT, "optimizer": self.optimizer_index, "started": self.started}
         if not self.started:
-            return state
+            return self._saved or self.misdelivered or state  # a crash before training starts loses nothing
         assert self.run_horizon is not None
         return {
             **state,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -45,7 +46,8 @@ class Track:
     @property
     def fingerprint(self) -> str:
         """Tells a changed schedule from the saved one."""
-        return hashlib.sha256(f"{self.key}={self.schedule!r}".encode()).hexdigest()[:16]
+        text = re.sub(r"'[\w.]+:([\w.<>]+)'", r"\1", repr(self.schedule))  # a script's functions move: __main__, train
+        return hashlib.sha256(f"{self.key}={text}".encode()).hexdigest()[:16]
 
     @property
     def running(self) -> Program:
@@ -179,7 +181,9 @@ class Track:
         end = self.running.end
         if end is None:
             return [], None
-        change = f"the run's length has changed from {_length(before)} to {_length(now)}"
+        if end == now.total_steps:
+            return [], None  # it fits this run as well
+        change = f"the run's length has changed from {_change(before, now)}"
         if policy == "error":
             raise ValueError(
                 f'{change} since the checkpoint: restore the length, or ask for on_horizon_change="keep" (the '
@@ -193,7 +197,7 @@ class Track:
         if new == self.control:
             return [f"{change}, but nothing is left of the schedule that could be stretched: it stays at its end"], None
         self.control = new
-        event = self.event("stretch", old, t, f"{_length(before)} -> {_length(now)}")
+        event = self.event("stretch", old, t, _change(before, now))
         return [f"{change}: what is left of the schedule takes what is left of the run"], event
 
     def _what_keep_means(self, run: Horizon) -> str:
@@ -220,5 +224,8 @@ class Track:
         return None if num == 0 else origin + rewarm - (-left // num)
 
 
-def _length(horizon: Horizon) -> str:
-    return "an unknown number of updates" if horizon.total_steps is None else f"{horizon.total_steps} updates"
+def _change(before: Horizon, now: Horizon) -> str:
+    if before.total_steps == now.total_steps:
+        return f"{before.steps_per_epoch} to {now.steps_per_epoch} updates an epoch"
+    old, new = (h.total_steps or "an unknown number of" for h in (before, now))
+    return f"{old} updates to {new} updates"

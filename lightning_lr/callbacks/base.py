@@ -59,6 +59,8 @@ class LRCallback(Callback):
         log: bool = True,
     ) -> None:
         name = type(self).__name__
+        if optimizer == "":
+            raise ValueError(f"{name}: optimizer must be an index, a class name, or None for all, got ''")
         if optimizer is not None and not isinstance(optimizer, str):
             optimizer = whole(optimizer, f"{name}: optimizer (an index, a class name, or None for all)")
         self.optimizer = optimizer
@@ -113,6 +115,11 @@ class LRCallback(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._conductor is not None:
             self._conductor.end(trainer)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        if self._conductor is not None:  # Lightning calls no teardown then
+            self._conductor.close(trainer, pl_module)
+            self._conductor = None
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if self._conductor is not None:

@@ -167,6 +167,12 @@ def _refuse_others(
                 f"{type(optimizer).__name__}, and would overwrite each other's: return the optimizer alone from "
                 "configure_optimizers, or remove the callback"
             )
+    finders = [c for c in trainer.callbacks if "Finder" in type(c).__name__]  # type: ignore[attr-defined]
+    if hasattr(optimizer.step, "_wrapped_by_lr_sched") and not finders:  # a finder builds one, and is done with it
+        raise ValueError(
+            f"{who} and a torch LR scheduler that was built on this {type(optimizer).__name__}, but not returned from "
+            "configure_optimizers, both own its lr: do not build that scheduler, or remove the callback"
+        )
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if type(callback).__name__ == "StochasticWeightAveraging":
             raise ValueError(

@@ -54,13 +54,14 @@ class Conductor:
         self.owners: list[Ownership] = compose(trainer, self.callbacks, self.optimizers)
         self.groups_may_have_changed = False
         self.recorder: Recorder | None = None
+        self._ours: list[ScheduledLR] = []
         self.journal: Journal | None = None
         self.decisions: list[dict[str, Any]] = []
         who = " + ".join(dict.fromkeys(owner.who for owner in self.owners))
         rules = [rule for scheduler in self.schedulers for rule in scheduler.rules]
         self.monitors = {check: Monitors(rules, check, who) for check in CHECKS}
         self._logged: dict[str, Any] = {}
-        self._updates_before: list[int] = []
+        self._updates_before: list[int] | None = None  # when the epoch began, if this run has seen it begin
         self._warned: set[str] = set()
         for owner in self.owners:
             owner.scheduler.optimizer_index = owner.optimizer_index
@@ -83,12 +84,13 @@ class Conductor:
                 'validation, but this run has none: give a validation loader and step, or say check="train_epoch"'
             )
         self._deliver_states()
-        run = quirks.run_horizon(trainer, self.automatic)
+        run = Horizon(*trainer.strategy.broadcast(quirks.run_horizon(trainer, self.automatic).state()))
         self._resume_within(trainer, pl_module)
         for owner in self.owners:
             scheduler = owner.scheduler
             if scheduler.started:
                 continue  # the user's own, built in configure_optimizers
+            self._ours.append(scheduler)
             self._settle_start(trainer, owner)
             if trainer.fast_dev_run:  # type: ignore[attr-defined]
                 scheduler.on_overrun = "cut"
@@ -98,7 +100,6 @@ class Conductor:
                 raise ValueError(f"{owner.who}: {error}") from None
             for note in () if trainer.fast_dev_run else notes:  # type: ignore[attr-defined]
                 rank_zero_warn(f"{owner.who}: {note}")
-        self._updates_before = [scheduler.updates for scheduler in self.schedulers]
         self.groups_may_have_changed = True
         for message in advice(trainer, self.owners):
             rank_zero_warn(message)
@@ -147,7 +148,7 @@ class Conductor:
     def _resume_within(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """A second fit of the same module on the same trainer goes on where the first one ended."""
         module, states = _EARLIER.get(trainer, (None, []))
-        if module is None or module() is not pl_module:
+        if module is None or module() is not pl_module or trainer.ckpt_path is not None:
             return
         for owner in self.owners:
             for state in states:
@@ -161,8 +162,9 @@ class Conductor:
     def _settle_start(self, trainer: Trainer, owner: Ownership) -> None:
         """A run that goes on from a checkpoint without a state of ours: where is the schedule?"""
         scheduler = owner.scheduler
-        if scheduler.resumed or scheduler.start_step is not None or trainer.global_step == 0:
-            return
+        restored = trainer.ckpt_path is not None and trainer.global_step > 0
+        if scheduler.resumed or scheduler.start_step is not None or not restored:
+            return  # without a checkpoint a new optimizer has made no updates, whatever the trainer has counted
         if not self.automatic or len(self.optimizers) > 1:
             raise ValueError(
                 f"{owner.who}: training goes on at global_step {trainer.global_step}, but the checkpoint holds no "
@@ -189,16 +191,20 @@ class Conductor:
             for i, (name, optimizer) in enumerate(zip(names, self.optimizers, strict=True))
         ]
         self._listen(trainer, sources)
-        if not trainer.is_global_zero or not any(callback.logs for callback in self.callbacks):
+        if not trainer.is_global_zero or not self._wants_logs():
             return
         if settings.plan and text:
             write_text(trainer.loggers, "lr/plan", plan.markdown(text), quirks.step_number(trainer))
         extra = [key for key in ("momentum", "weight_decay") if getattr(settings, f"log_{key}")]
         every = settings.every_n_steps or trainer.log_every_n_steps  # type: ignore[attr-defined]
-        self.recorder = Recorder(sources, writers(trainer.loggers), every or 1, extra)
+        self.recorder = Recorder(sources, writers(trainer.loggers), every, extra)
         folder = quirks.run_directory(trainer)
         if folder is not None:
             self.journal = Journal(folder / "lr_events.jsonl", self.decisions)
+
+    def _wants_logs(self) -> bool:
+        said = [callback.logs for callback in self.callbacks if not callback.from_mixin]
+        return any(said) if said else True
 
     def _listen(self, trainer: Trainer, sources: Sequence[Source]) -> None:
         """Every event from now on is told; those that were saved, or made at the start, are told as far as new."""
@@ -221,7 +227,11 @@ class Conductor:
             write_text(trainer.loggers, "lr/decisions", table(self.decisions), quirks.step_number(trainer))
 
     def before_update(self, trainer: Trainer) -> None:
-        """Log the lr that the coming update uses, under the step number of Lightning's own points."""
+        """Make sure of the lr that the coming update uses; log it under the step number of Lightning's own points."""
+        for owner in self.owners:
+            scheduler = owner.scheduler
+            if scheduler.groups_changed() or scheduler.overwritten() is not None:
+                self.check_groups()
         if self.recorder is not None:
             self.recorder.before_update(quirks.step_number(trainer))
 
@@ -271,6 +281,7 @@ class Conductor:
     def epoch_starts(self, trainer: Trainer) -> None:
         """Callbacks such as BaseFinetuning add groups, or write an lr of their own, at this point."""
         self.groups_may_have_changed = True
+        self._updates_before = [scheduler.updates for scheduler in self.schedulers]
         self.monitors["train_epoch"].begin(trainer)
         for owner in self.owners:
             scheduler = owner.scheduler
@@ -299,21 +310,20 @@ class Conductor:
         """Evaluate; in manual optimization, compare the epoch's updates with what was assumed."""
         self._evaluate(trainer, "train_epoch")
         self.log_metrics(trainer)
-        if self.automatic:
+        before, self._updates_before = self._updates_before, None
+        if self.automatic or before is None or not quirks.epoch_is_complete(trainer):
             return
-        for owner, before in zip(self.owners, self._updates_before, strict=True):
-            scheduler = owner.scheduler
-            run = scheduler.run_horizon
-            seen = scheduler.updates - before
-            if scheduler.total_steps is None and run and run.total_steps and seen != run.steps_per_epoch:
+        names = optimizer_names([type(optimizer).__name__ for optimizer in self.optimizers])
+        for owner, began in zip(self.owners, before, strict=True):
+            run, seen = owner.scheduler.run_horizon, owner.scheduler.updates - began
+            if owner.scheduler.total_steps is None and run and run.total_steps and seen != run.steps_per_epoch:
                 epochs = trainer.max_epochs or 0
                 right = f"total_steps={seen * epochs}" if epochs > 0 else "total_steps="
                 self._warn_once(
-                    f"{owner.who}: {type(scheduler.optimizer).__name__} made {seen} updates in an epoch of manual "
+                    f"{owner.who}: {names[owner.optimizer_index]} made {seen} updates in an epoch of manual "
                     f"optimization, and the schedule assumed one per batch, {run.steps_per_epoch}: give {right}",
                     key=f"manual/{owner.optimizer_index}",
                 )
-        self._updates_before = [scheduler.updates for scheduler in self.schedulers]
 
     def end(self, trainer: Trainer) -> None:
         """The curve ends with the last lr that was used."""
@@ -335,6 +345,7 @@ class Conductor:
             _EARLIER[trainer] = (weakref.ref(pl_module), [scheduler.state_dict() for scheduler in started])
         for scheduler in self.schedulers:
             scheduler.listener = None
+        for scheduler in self._ours:  # one that the user has started goes on
             scheduler.release()
         if any(callback.from_mixin for callback in self.callbacks):  # a new list: Lightning is iterating over this one
             kept = [c for c in trainer.callbacks if not getattr(c, "from_mixin", False)]  # type: ignore[attr-defined]

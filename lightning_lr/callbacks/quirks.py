@@ -73,6 +73,11 @@ def last_batch(trainer: Trainer) -> int:
     return int(trainer.fit_loop.total_batch_idx)
 
 
+def epoch_is_complete(trainer: Trainer) -> bool:
+    """Whether the newest batch was the last of its epoch: ``max_steps`` and a stop may end one before."""
+    return bool(trainer.fit_loop.epoch_loop.batch_progress.is_last_batch)
+
+
 def validates(trainer: Trainer) -> bool:
     """Whether this fit runs validation at all."""
     return bool(trainer.enable_validation)

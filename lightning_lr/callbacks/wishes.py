@@ -272,8 +272,9 @@ class LRLogger(LRCallback):
         log_weight_decay: bool = False,
     ) -> None:
         super().__init__()
-        names = (metrics,) if isinstance(metrics, str) else tuple(metrics)
-        if isinstance(metrics, str) or not all(isinstance(name, str) for name in names):
+        listed = isinstance(metrics, Iterable) and not isinstance(metrics, str)
+        names = tuple(metrics) if listed else ()
+        if not listed or not all(isinstance(name, str) for name in names):
             raise ValueError(f"LRLogger: metrics must be a list of names, got {shown(metrics)}")
         self.every_n_steps = None if every_n_steps is None else whole(every_n_steps, "LRLogger: every_n_steps", low=1)
         self.metrics = names

@@ -105,8 +105,8 @@ class Reduce(Action):
     def act(self, now: Situation, acted: int = 0, improved: bool = False) -> Outcome | None:
         scale = now.control.scale
         lr = now.largest * factor(now.program, now.control, now.t)
-        if lr <= self.min_lr:
-            return None
+        if lr <= self.min_lr * (1 + 1e-9):
+            return None  # there already, but for rounding
         return Outcome(now.control._replace(scale=max(scale * self.factor, scale * (self.min_lr / lr))))
 
 

@@ -119,7 +119,11 @@ def suggesting(init: F) -> F:
 
 
 def _misspelt(cls: type, key: str) -> str:
-    inits = [vars(base)["__init__"] for base in cls.__mro__[:-1] if "__init__" in vars(base)]
-    unwrapped = [getattr(init, "__wrapped__", None) for init in inits]
-    names = list(dict.fromkeys(name for init in unwrapped if init for name in parameters_of(init)))
-    return f"{cls.__name__} has no parameter {key!r}{did_you_mean(key, names) or '; it takes ' + ', '.join(names)}"
+    names: list[str] = []
+    for base in cls.__mro__[:-1]:
+        init = getattr(vars(base).get("__init__"), "__wrapped__", None)
+        names += [] if init is None else [name for name in parameters_of(init) if name not in names]
+        if init is not None and not init.__code__.co_flags & inspect.CO_VARKEYWORDS:
+            break  # it hands nothing on to the classes above
+    listed = ", ".join(names) or "none"
+    return f"{cls.__name__} has no parameter {key!r}{did_you_mean(key, names) or '; it takes ' + listed}"

@@ -6,7 +6,7 @@ YAML and Hydra hand over mappings and list containers of their own. A mapping na
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from lightning_lr.core.checks import did_you_mean, shown
@@ -14,7 +14,7 @@ from lightning_lr.core.checks import did_you_mean, shown
 T = TypeVar("T")
 
 
-def build(value: Mapping[Any, Any], known: Mapping[str, type[T]], what: str, where: str) -> T:
+def build(value: Mapping[Any, Any], known: Mapping[str, Callable[..., T]], what: str, where: str) -> T:
     """The object that a mapping describes; ``known`` are the classes it may name, ``what`` is their common noun."""
     fields = {str(key): item for key, item in value.items()}
     target = fields.pop("class_path", None) or fields.pop("_target_", None)

@@ -45,6 +45,10 @@ class Detector(Value):
         """The best value so far, where the detector knows one."""
         return None
 
+    def shape(self) -> str:
+        """What kind of state it has: another kind's is of no use to it."""
+        return type(self).__name__
+
     def __or__(self, other: Detector) -> Either:
         return Either(self, other)
 
@@ -183,10 +187,10 @@ class Trend(Detector):
         δ  = c · |median of the last 8|                                        ("relative")
              c · (median of the first 5 − median of the last 8) / t            ("progress", free of scale)
         N  = clip(⌈(12 · (2 z σ* / δ)²)^(1/3)⌉, 8, 60)
-        fire if t >= N and the least-squares slope of the last N values > −δ/2
+        fire if t >= N and the least-squares slope of the last N values >= −δ/2
 
     The window grows with the noise as σ^(2/3), no faster than it must. A value that is not finite counts as the worst
-    one remembered.
+    one remembered, one beyond ±1e100 as that.
 
     Args:
         form: ``"relative"`` or ``"progress"``.
@@ -207,7 +211,8 @@ class Trend(Detector):
     c: float | None
     z: float
 
-    KEPT = 62  # 61 differences
+    KEPT = 61
+    HUGE = 1e100
     FIRST, LAST = 5, 8
     SHORTEST, LONGEST = 8, 60
 
@@ -229,6 +234,7 @@ class Trend(Detector):
             value = max(last)
         if not counts:
             return state, False
+        value = min(max(value, -self.HUGE), self.HUGE)  # their squares are finite
         first = (*first, value) if len(first) < self.FIRST else first
         last = (*last, value)[-self.KEPT :]
         t += 1
@@ -240,11 +246,11 @@ class Trend(Detector):
             delta = (self.c or 2e-3) * abs(level)
         else:
             delta = (self.c or 0.2) * (median(first) - level) / t
-        if delta <= 0:
-            return True  # it has got worse, or is 0 already
-        needed = math.ceil((12.0 * (2.0 * self.z * noise(last) / delta) ** 2) ** (1 / 3))
+        doubt = 2.0 * self.z * noise(last)
+        ratio = abs(doubt / delta) if delta else math.inf if doubt else 0.0
+        needed = math.ceil((12.0 * min(1e3, ratio) ** 2) ** (1 / 3))  # beyond 1e3 the window is the longest anyway
         n = min(max(needed, self.SHORTEST), self.LONGEST)
-        return t >= n and slope(last[-n:]) > -delta / 2
+        return t >= n and slope(last[-n:]) >= -delta / 2
 
     def after_action(self, state: State) -> State:
         return self.init()
@@ -297,6 +303,9 @@ class _Pair(Detector):
     def best(self, state: State) -> float | None:
         own = self.a.best(state[0])
         return self.b.best(state[1]) if own is None else own
+
+    def shape(self) -> str:
+        return f"{type(self).__name__}({self.a.shape()}, {self.b.shape()})"
 
 
 class Either(_Pair):

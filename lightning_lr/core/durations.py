@@ -18,7 +18,7 @@ from lightning_lr.core.checks import shown, whole
 Duration = int | str
 """How a length is written: ``500`` or ``"500 steps"`` (optimizer updates), ``"3 epochs"``, ``"1.5ep"``, ``"20%"``."""
 
-_TEXT = re.compile(r"\s*(?P<amount>[+-]?(?:\d+(?:\.\d*)?|\.\d+))\s*(?P<unit>%|[a-zA-Z]*)\s*\Z")
+_TEXT = re.compile(r"\s*(?P<amount>[+-]?(?:\d{1,18}(?:\.\d{0,18})?|\.\d{1,18}))\s*(?P<unit>%|[a-zA-Z]*)\s*\Z")
 _UNITS = {"": "steps", "step": "steps", "steps": "steps", "ep": "epochs", "epoch": "epochs", "epochs": "epochs"}
 _ALLOWED = "write 500 or '500 steps' (optimizer updates), '3 epochs' or '20%' (of the whole run)"
 
@@ -170,7 +170,8 @@ class Horizon:
         """The position at which ``epochs`` epochs have passed: the inverse of :meth:`epochs`."""
         if self.steps_per_epoch is None:
             raise ValueError(
-                f"{spec!r} counts epochs, whose length is unknown: give steps_per_epoch=, or a length in updates"
+                f"{spec!r} counts epochs, whose length is unknown: give steps_per_epoch= (in a plain loop) or a "
+                "length in updates"
             )
         if isinstance(self.steps_per_epoch, int):
             return Fraction(epochs) * self.steps_per_epoch

@@ -102,3 +102,14 @@ def infinite(
     end = number(end_factor, "infinite: end_factor", low=0, high=level, low_open=True)
     down = Temperature(level, end, "exponential", anneal)  # level · (end / level)^u
     return Warmup(warmup) >> Cosine(decay, end_factor=level) >> Constant() >> down
+
+
+__all__ = [
+    "cosine_with_warmup",
+    "flat_cosine",
+    "infinite",
+    "linear_with_warmup",
+    "one_cycle",
+    "slanted_triangular",
+    "wsd",
+]

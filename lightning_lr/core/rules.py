@@ -114,16 +114,16 @@ def _as_rule(value: object, where: str) -> Rule:
 
 
 class RuleState(NamedTuple):
-    """What a rule remembers: its detector's state, evaluations of cooldown left, times it acted, whether outranked."""
+    """What a rule remembers: its detector's state, evaluations of cooldown left, times it acted, times outranked."""
 
     detector: tuple[Any, ...]
     cooldown: int = 0
     acted: int = 0
-    waiting: bool = False
+    waiting: int = 0
 
     def state(self, rule: Rule) -> list[Any]:
-        """Plain data for a checkpoint, with the detector's class, whose state is of no use to another one."""
-        return [type(rule.when).__name__, lists(self.detector), self.cooldown, self.acted, self.waiting]
+        """Plain data for a checkpoint, with the detector's kind, whose state is of no use to another one."""
+        return [rule.when.shape(), lists(self.detector), self.cooldown, self.acted, self.waiting]
 
     @classmethod
     def of(cls, rule: Rule, saved: Sequence[Any] | None) -> RuleState:
@@ -131,7 +131,7 @@ class RuleState(NamedTuple):
         if saved is None:
             return cls(rule.when.init())
         name, detector, cooldown, acted, waiting = saved
-        same = name == type(rule.when).__name__
+        same = name == rule.when.shape()
         return cls(tuples(detector) if same else rule.when.init(), cooldown, acted, waiting)
 
 
@@ -151,9 +151,9 @@ def decide(
 ) -> Decision:
     """Let every rule that watches one of the metrics see its value; at most one of those that fire acts.
 
-    Whoever was outranked at the evaluation before goes first; then restart, freeze, cooldown, reduce, adapt, stop;
-    then the smallest resulting scale; then the rule's key. The others of the acting kind drop their evidence too; the
-    rest keep it, and fire again. A restart resets all.
+    Whoever has been outranked most often goes first; then restart, freeze, cooldown, reduce, adapt, stop; then the
+    smallest resulting scale; then the rule's key. The others of the acting kind drop their evidence too; the rest keep
+    it, and fire again. A restart resets all.
     """
     after = list(states)
     fired: list[tuple[int, Outcome]] = []
@@ -173,28 +173,31 @@ def decide(
         outcome = rule.do.act(now, state.acted, improved) if asks else None
         if outcome is not None:
             fired.append((i, outcome))
-        else:
-            after[i] = after[i]._replace(waiting=False)
+        elif asks or after[i].detector != state.detector:  # it cannot act, or its evidence is gone
+            after[i] = after[i]._replace(waiting=0)
     if not fired:
         return Decision(tuple(after))
 
-    def order(item: tuple[int, Outcome]) -> tuple[bool, int, float, str]:
+    def order(item: tuple[int, Outcome]) -> tuple[int, int, float, str]:
         i, outcome = item
-        return (not after[i].waiting, rules[i].do.rank, outcome.control.scale, rules[i].key)
+        return (-after[i].waiting, rules[i].do.rank, outcome.control.scale, rules[i].key)
 
     winner, outcome = min(fired, key=order)
     rule, evidence = rules[winner], after[winner].detector
     for i, _ in fired:
         if i != winner:
-            loser = after[i]._replace(waiting=rules[i].do.kind != rule.do.kind)
-            dropped = loser._replace(detector=rules[i].when.after_action(loser.detector))
-            after[i] = loser if loser.waiting else dropped
+            loser = after[i]
+            after[i] = (
+                loser._replace(waiting=loser.waiting + 1)
+                if rules[i].do.kind != rule.do.kind
+                else loser._replace(waiting=0, detector=rules[i].when.after_action(loser.detector))
+            )
     if isinstance(rule.do, Restart):
         after = [RuleState(r.when.init(), acted=s.acted) for r, s in zip(rules, after, strict=True)]
     elif rule.do.kind != "stop":
         after[winner] = after[winner]._replace(detector=rule.when.after_action(evidence))
     acted = after[winner].acted + 1
-    after[winner] = after[winner]._replace(cooldown=rule.cooldown, acted=acted, waiting=False)
+    after[winner] = after[winner]._replace(cooldown=rule.cooldown, acted=acted, waiting=0)
     best = rule.when.best(evidence)
     return Decision(
         tuple(after),

@@ -84,7 +84,7 @@ class Recorder:
             self.last()
             self._step_counters(step)
         self._before, self._now, self._step = self._now, now, step
-        if corner or self._due or (step + 1) % self.every_n_steps == 0:
+        if corner or self._due or (self.every_n_steps and (step + 1) % self.every_n_steps == 0):
             self.last()
         self._due = {}
 

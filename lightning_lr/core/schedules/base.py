@@ -200,7 +200,7 @@ def _boundaries(phases: tuple[Phase, ...], horizon: Horizon, on_overrun: str) ->
         edges[-1] = None
     last = boundary(positions[-1])
     if total is not None and last > total and on_overrun == "error":
-        raise ValueError(_overrun_message(phases, rest, last, total))
+        raise ValueError(_overrun_message(phases, rest, boundary(positions[-2]), last, total))
     return [(phase, edges[i] or 0, edges[i + 1]) for i, phase in enumerate(phases)]
 
 
@@ -228,12 +228,12 @@ def _end_of_rest(phases: tuple[Phase, ...], rest: int, begin: Fraction, horizon:
     return max(begin, end)
 
 
-def _overrun_message(phases: tuple[Phase, ...], rest: int, last: int, total: int) -> str:
+def _overrun_message(phases: tuple[Phase, ...], rest: int, before: int, last: int, total: int) -> str:
     written = " >> ".join(map(repr, phases))
     message = f"{written} is {last} updates long, but the run has {total}: "
     if rest < len(phases):
         return message + "shorten the phases that have a duration"
-    if not hasattr(phases[-1], "start_factor"):  # a warmup cannot take the rest of the run
+    if before <= total and not hasattr(phases[-1], "start_factor"):  # a warmup cannot take the rest of the run
         open_end = call(phases[-1], {"duration": None})
         corrected = " >> ".join([*map(repr, phases[:-1]), open_end])
         message += f"leave the duration out: `{open_end}` takes the rest (`{corrected}`), or "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from typing import Any
 
 from lightning_lr.core.checks import shown
@@ -31,7 +31,7 @@ def as_schedule(value: object, where: str) -> Schedule:
 
 def as_schedules(values: object, where: str) -> list[Schedule]:
     """The items of ``values`` as schedules, each error naming the item it is about."""
-    if isinstance(values, (Schedule, Mapping, str, bytes)) or not isinstance(values, Iterable):
+    if isinstance(values, (Schedule, Mapping, Set, str, bytes)) or not isinstance(values, Iterable):
         raise ValueError(f"{where} must be a list of phases, got {shown(values)}")
     items = [as_schedule(item, f"{where}[{i}]") for i, item in enumerate(values)]
     if not items:
@@ -40,7 +40,9 @@ def as_schedules(values: object, where: str) -> list[Schedule]:
 
 
 def _build(value: Mapping[Any, Any], where: str) -> Schedule:
+    import lightning_lr.core.presets as presets
     import lightning_lr.core.schedules as known
 
-    classes: dict[str, type[Schedule]] = {name: getattr(known, name) for name in known.__all__}
-    return build(value, classes, "schedule", where)
+    makers: dict[str, Callable[..., Schedule]] = {name: getattr(known, name) for name in known.__all__}
+    makers |= {name: getattr(presets, name) for name in presets.__all__}
+    return build(value, makers, "schedule", where)

@@ -35,7 +35,7 @@ class Custom(Phase):
     of: str
 
     def __init__(
-        self, fn: Callable[[Any], float] | str, of: str = "progress", duration: Duration | None = None
+        self, fn: str | Callable[[Any], float], of: str = "progress", duration: Duration | None = None
     ) -> None:
         self._set(
             fn=function(fn, "Custom: fn"),
@@ -98,7 +98,11 @@ def each(m: Any, fn: Callable[[Any], float], x: Any) -> Any:
 
 def checked(where: str, fn: Callable[[Any], float], x: float) -> float:
     """``fn(x)`` as a float, or ``ValueError`` when that is no finite number >= 0."""
-    value = fn(x)
+    try:
+        value = fn(x)
+    except Exception as error:
+        name = getattr(fn, "__qualname__", repr(fn))
+        raise ValueError(f"{where} must return a finite number >= 0, but {name}({x!r}) raised {error!r}") from error
     if not isinstance(value, numbers.Real) or isinstance(value, bool) or not 0 <= value < math.inf:
         name = getattr(fn, "__qualname__", repr(fn))
         raise ValueError(f"{where} must return a finite number >= 0, got {shown(value)} from {name}({x!r})")

@@ -224,6 +224,9 @@ def _cycle_at(m: Any, n: Any, d: int, first: Fraction, mult: float) -> tuple[Any
 
 def _begin(cycle: int, length: float, mult: float) -> float:
     """The first update of a cycle: length · (mult^cycle − 1)/(mult − 1), on the whole update it means."""
-    exact = length * (mult**cycle - 1.0) / (mult - 1.0)
+    try:
+        exact = length * (mult**cycle - 1.0) / (mult - 1.0)
+    except OverflowError:
+        return math.inf
     near = round(exact)
     return float(near) if abs(exact - near) <= 1e-9 * max(1.0, exact) else exact

@@ -18,7 +18,8 @@ def stairs(n: Any, d: int, p: int, q: int) -> Any:
 
     The i-th begins at ⌊i·p/q + 1/2⌋, so i counts when i < (⌊n/d⌋ + 1/2)·q/p: integers throughout, nothing is rounded.
     """
-    return -(-(2 * (n // d) + 1) * q // (2 * p)) - 1
+    count = -(-(2 * (n // d) + 1) * q // (2 * p)) - 1
+    return count * (n >= d)  # the phase's first update is never a stair lower, however short the stairs
 
 
 class StepDecay(Phase):
@@ -98,7 +99,7 @@ class MultiStep(Phase):
             raise ValueError(
                 f"milestones must increase, got {list(self.milestones)} = {list(map(float, exact))} updates"
             )
-        edges = tuple(boundary(position) - span.begin for position in exact)
+        edges = tuple(max(1, boundary(position) - span.begin) for position in exact)
         end = span.length if span.length is not None else span.horizon.total_steps
         late = [m for m, edge in zip(self.milestones, edges, strict=True) if end is not None and edge >= end]
         notes = (f"the milestones {late} lie past the phase's end and never happen",) if late else ()
