@@ -153,7 +153,8 @@ class ScheduledLR(LRScheduler):
         self.checked_at = -1
         self.listener: Callable[[Event], None] | None = None
         self._tracks = [Track(as_schedule(schedule, "ScheduledLR: schedule"), as_rules(rules, "ScheduledLR: rules"))]
-        self._configured = self._initial_lrs()  # a group that a callback has put back already knows its own
+        self._configured = self._initial_lrs()
+        self._own_groups = len(self._configured)  # how many the code makes; callbacks may add more, and put them back
         self._saved: dict[str, Any] | None = None
         self._handles: list[Any] = []
         self._bound: list[dict[str, Any]] = []
@@ -392,7 +393,7 @@ class ScheduledLR(LRScheduler):
                 group["initial_lr"] = float(group["lr"])
             return []
         notes = []
-        for i, (group, new) in enumerate(zip(groups, self._configured, strict=False)):
+        for i, (group, new) in enumerate(zip(groups[: self._own_groups], self._configured, strict=False)):
             old = float(group.setdefault("initial_lr", float(group["lr"])))
             if old == new:
                 continue
@@ -481,6 +482,7 @@ class ScheduledLR(LRScheduler):
             "program_horizon": self._tracks[0].horizon.state(),
             "run_horizon": self.run_horizon.state(),
             "checked_at": self.checked_at,
+            "groups": self._own_groups,
             "events": [event.state() for event in self.events],
         }
 
@@ -513,7 +515,7 @@ class ScheduledLR(LRScheduler):
     def _load(self, state: dict[str, Any]) -> None:
         horizon = self.run_horizon
         self._saved, self.resumed = state, True
-        self.updates, self.checked_at = state["updates"], state["checked_at"]
+        self.updates, self.checked_at, self._own_groups = state["updates"], state["checked_at"], state["groups"]
         self.events = [Event.of(event) for event in state["events"]]
         self.run_horizon = Horizon(*state["run_horizon"])
         for track, saved in zip(self._tracks, state["tracks"], strict=False):
