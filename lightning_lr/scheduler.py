@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import operator
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from lightning_lr.core.actions import Action, as_action
 from lightning_lr.core.checks import choice, did_you_mean, number, shown, whole
-from lightning_lr.core.control import Control, Event, factor
+from lightning_lr.core.control import Control, Event, factor, replay_at
 from lightning_lr.core.durations import Horizon
 from lightning_lr.core.program import Program
 from lightning_lr.core.rules import CHECKS, Rule, as_rules
@@ -192,6 +192,25 @@ class ScheduledLR(LRScheduler):
         if program is None:
             raise RuntimeError("ScheduledLR: not started yet; the run's length is known when training starts")
         return program
+
+    def planned_at(self, steps: Iterable[int]) -> list[float]:
+        """The factors of some updates as the schedule alone has them, without any event."""
+        track = self._tracks[0]
+        planned = track.schedule.resolve(track.horizon, on_overrun="cut")
+        return [planned(step) for step in steps]
+
+    def replayed_at(self, steps: Sequence[int]) -> list[float]:
+        """The factors of increasing updates, past and future, as schedule and events make them.
+
+        Before a change of the schedule they are NaN: the schedule that held then is known by its repr only.
+        """
+        track = self._tracks[0]
+        planned = track.schedule.resolve(track.horizon, on_overrun="cut")
+        changed = max((i for i, event in enumerate(self.events) if event.kind == "schedule"), default=-1)
+        began = self.events[changed].step if changed >= 0 else 0
+        known = [step for step in steps if step >= began]
+        values = replay_at(planned, self.events[max(changed, 0) :], known)
+        return [float("nan")] * (len(steps) - len(known)) + values
 
     @property
     def program_horizon(self) -> Horizon:

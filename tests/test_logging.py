@@ -305,3 +305,83 @@ def test_the_recorder_keeps_no_history_and_writes_one_summary_per_point() -> Non
     assert calls[1][0] == dict.fromkeys(("lr/a", "lr/b", "lr/c"), 1.0 - 499 / 2000)
     held = [value for value in vars(recorder).values() if isinstance(value, list)]
     assert sum(map(len, held)) <= 4
+
+
+# ---- TensorBoard's own pages
+
+
+def board(root: Path) -> Any:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(root), size_guidance={"scalars": 0, "images": 0, "tensors": 0})
+    events.Reload()
+    return events
+
+
+def test_the_plan_is_a_sub_run_under_the_same_tags(tmp_path: Path) -> None:
+    schedule = Warmup(3) >> Cosine("50%", end_factor=0.2) >> Linear()
+    logged_run(tmp_path, [LRMultiPhaseDecay(schedule)], Net(batches=10), max_epochs=3)
+    planned = points(tmp_path / "run" / "plan")
+    assert planned == {"lr/SGD": as_logged(schedule.curve(30).tolist())}
+
+
+def test_a_long_plan_is_a_few_hundred_points_that_miss_no_corner() -> None:
+    from lightning_lr.reporting.views import steps_of
+
+    steps = steps_of(10**9, [123_456_789])
+    assert len(steps) <= 503
+    assert {0, 123_456_788, 123_456_789, 10**9 - 1} <= set(steps)
+    assert steps == sorted(set(steps))
+    assert steps_of(3, [0, 3]) == [0, 1, 2]
+
+
+def test_the_charts_are_arranged_and_a_users_own_layout_is_left_alone(tmp_path: Path) -> None:
+    from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
+
+    logged_run(tmp_path, [LRWarmup(2)], Net(optimizer=two_groups))
+    [event] = board(tmp_path / "run").Tensors("custom_scalars__config__")
+    layout = Layout.FromString(event.tensor_proto.string_val[0])
+    [category] = layout.category
+    assert [chart.title for chart in category.chart] == ["lr", "loss", "decisions so far"]
+    assert list(category.chart[0].multiline.tag) == ["^lr/SGD$", "^lr/SGD/pg2$"]
+    logged_run(tmp_path / "own", [LRWarmup(2), LRLogger(layout=False)])
+    assert "custom_scalars__config__" not in board(tmp_path / "own" / "run").Tags()["tensors"]
+
+
+def test_decisions_are_counted_tabled_and_drawn(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    from lightning_lr import LRPlateauReduction
+
+    wish = LRPlateauReduction("val_loss", patience=0, factor=0.5)
+    settings: dict[str, Any] = {"limit_val_batches": 1, "max_epochs": 4}
+    lrs, logged = logged_run(tmp_path, [wish], Net(metric=lambda n: 1.0), **settings)
+    assert lrs == [1.0] * 8 + [0.5] * 4 + [0.25] * 4
+    assert logged["schedule/num_reduce"] == {7: 0.0, 8: 1.0, 11: 1.0, 12: 2.0}
+    run = board(tmp_path / "run")
+    texts = [e.tensor_proto.string_val[0].decode() for e in run.Tensors("lr/decisions/text_summary")]
+    assert "| 8 | 1 | reduce | SGD 1 → 0.5 | val_loss = 1, best 1: not better" in texts[-1]
+    assert "| 12 | 2 | reduce | SGD 0.5 → 0.25 |" in texts[-1]
+    images = run.Images("lr/SGD")
+    assert len(images) >= 3
+    assert (images[-1].width, images[-1].height) == (500, 300)
+    lines = (tmp_path / "run" / "lr_events.jsonl").read_text().splitlines()
+    import json
+
+    assert [json.loads(line)["lr_after"] for line in lines] == [{"SGD": 0.5}, {"SGD": 0.25}, {"SGD": 0.125}]
+
+
+def test_a_resumed_run_cuts_the_journal_back_to_what_it_has_lived_through(tmp_path: Path) -> None:
+    from test_pains import SaveEveryStep
+
+    from lightning_lr import LRPlateauReduction
+
+    def fit(ckpt: Path | None = None) -> list[str]:
+        logger = TensorBoardLogger(tmp_path, name="", version="run")
+        wishes = [LRPlateauReduction("val_loss", patience=0, factor=0.5), *([] if ckpt else [SaveEveryStep()])]
+        settings: dict[str, Any] = {"limit_val_batches": 1, "max_epochs": 5, "logger": logger, "ckpt_path": ckpt}
+        used(tmp_path, wishes, Net(metric=lambda n: 1.0), **settings, **EVERY)
+        return (tmp_path / "run" / "lr_events.jsonl").read_text().splitlines()
+
+    whole = fit()
+    assert len(whole) == 4
+    assert fit(tmp_path / "step11.ckpt") == whole  # three of the four decisions lie after that checkpoint

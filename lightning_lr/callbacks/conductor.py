@@ -24,7 +24,7 @@ from lightning_lr.core.control import Event
 from lightning_lr.core.durations import Horizon
 from lightning_lr.core.rules import CHECKS
 from lightning_lr.core.schedules.base import Schedule
-from lightning_lr.reporting import plan
+from lightning_lr.reporting import plan, views
 from lightning_lr.reporting.events import Journal, record, sentence, table
 from lightning_lr.reporting.names import group_names, optimizer_names
 from lightning_lr.reporting.recorder import Recorder, Source
@@ -56,6 +56,7 @@ class Conductor:
         self.recorder: Recorder | None = None
         self._ours: list[ScheduledLR] = []
         self.journal: Journal | None = None
+        self._drawn: int | None = None
         self.decisions: list[dict[str, Any]] = []
         who = " + ".join(dict.fromkeys(owner.who for owner in self.owners))
         rules = [rule for scheduler in self.schedulers for rule in scheduler.rules]
@@ -198,6 +199,11 @@ class Conductor:
         extra = [key for key in ("momentum", "weight_decay") if getattr(settings, f"log_{key}")]
         every = settings.every_n_steps or trainer.log_every_n_steps  # type: ignore[attr-defined]
         self.recorder = Recorder(sources, writers(trainer.loggers), every, extra)
+        if settings.layout:
+            views.arrange(trainer.loggers, sources)
+        if settings.plan:
+            views.write_plan(trainer.loggers, sources)
+        self._drawn = 0 if settings.figures else None
         folder = quirks.run_directory(trainer)
         if folder is not None:
             self.journal = Journal(folder / "lr_events.jsonl", self.decisions)
@@ -225,6 +231,9 @@ class Conductor:
         if self.recorder is not None:
             self.recorder.corner(event.kind, sum(d["kind"] == event.kind for d in self.decisions))
             write_text(trainer.loggers, "lr/decisions", table(self.decisions), quirks.step_number(trainer))
+            if self._drawn is not None and self._drawn < views.MAX_FIGURES:
+                self._drawn += 1
+                views.write_figures(trainer.loggers, self.recorder.sources, quirks.step_number(trainer))
 
     def before_update(self, trainer: Trainer) -> None:
         """Make sure of the lr that the coming update uses; log it under the step number of Lightning's own points."""
@@ -329,6 +338,8 @@ class Conductor:
         """The curve ends with the last lr that was used."""
         if self.recorder is not None:
             self.recorder.last()
+            if self._drawn is not None:
+                views.write_figures(trainer.loggers, self.recorder.sources, quirks.step_number(trainer))
         wanted = [name for c in self.callbacks if isinstance(c, LRLogger) for name in c.metrics]
         for name in wanted:
             if name not in self._logged:

@@ -255,7 +255,11 @@ class LRLogger(LRCallback):
             last update are always logged.
         metrics: names in ``trainer.callback_metrics`` to write beside the lr, as ``monitor/<name>``, whenever they
             have a new value.
-        plan: whether the plan is printed when training starts, and written as text where the logger has it.
+        layout: whether to arrange TensorBoard's Custom Scalars page: lr, losses, decisions. The last layout of a run
+            wins: ``False`` leaves your own alone.
+        plan: whether the plan is printed when training starts, and written for TensorBoard as text and as a sub-run
+            ``plan`` under the same tags, so that plan and actual lie over each other.
+        figures: whether plan and actual are drawn, for the first ten decisions and at the end; needs matplotlib.
         log_momentum: also log momentum (or beta1) of every group.
         log_weight_decay: also log the weight decay of every group.
     """
@@ -267,7 +271,9 @@ class LRLogger(LRCallback):
         *,
         every_n_steps: int | None = None,
         metrics: Iterable[str] = (),
+        layout: bool = True,
         plan: bool = True,
+        figures: bool = True,
         log_momentum: bool = False,
         log_weight_decay: bool = False,
     ) -> None:
@@ -278,6 +284,8 @@ class LRLogger(LRCallback):
             raise ValueError(f"LRLogger: metrics must be a list of names, got {shown(metrics)}")
         self.every_n_steps = None if every_n_steps is None else whole(every_n_steps, "LRLogger: every_n_steps", low=1)
         self.metrics = names
+        self.layout = flag(layout, "LRLogger: layout")
         self.plan = flag(plan, "LRLogger: plan")
+        self.figures = flag(figures, "LRLogger: figures")
         self.log_momentum = flag(log_momentum, "LRLogger: log_momentum")
         self.log_weight_decay = flag(log_weight_decay, "LRLogger: log_weight_decay")

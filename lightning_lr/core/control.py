@@ -99,13 +99,23 @@ def replay(program: Program, events: Iterable[Event], stop: int, start: Control 
 
     A changed schedule (an event of kind ``"schedule"``) is another program: replay from there with that one.
     """
+    return replay_at(program, events, range(stop), start)
+
+
+def replay_at(
+    program: Program, events: Iterable[Event], steps: Iterable[int], start: Control = UNTOUCHED
+) -> list[float]:
+    """As :func:`replay`, at increasing updates only."""
     out: list[float] = []
-    control = start
-    for event in events:
-        out += [factor(program, control, t) for t in range(len(out), min(event.step, stop))]
-        control = event.control
-        program = event.finish.program() if event.finish is not None else program
-    return out + [factor(program, control, t) for t in range(len(out), stop)]
+    control, later = start, iter(events)
+    event = next(later, None)
+    for step in steps:
+        while event is not None and event.step <= step:
+            control = event.control
+            program = program if event.finish is None else event.finish.program()
+            event = next(later, None)
+        out.append(factor(program, control, step))
+    return out
 
 
 def factor(program: Program, control: Control, t: int) -> float:
