@@ -356,17 +356,19 @@ def test_decisions_are_counted_tabled_and_drawn(tmp_path: Path) -> None:
     settings: dict[str, Any] = {"limit_val_batches": 1, "max_epochs": 4}
     lrs, logged = logged_run(tmp_path, [wish], Net(metric=lambda n: 1.0), **settings)
     assert lrs == [1.0] * 8 + [0.5] * 4 + [0.25] * 4
-    assert logged["schedule/num_reduce"] == {7: 0.0, 8: 1.0, 11: 1.0, 12: 2.0}
+    assert logged["schedule/num_reduce"] == {0: 0.0, 7: 0.0, 8: 1.0, 11: 1.0, 12: 2.0, 15: 2.0, 16: 3.0}
     run = board(tmp_path / "run")
     texts = [e.tensor_proto.string_val[0].decode() for e in run.Tensors("lr/decisions/text_summary")]
     assert "| 8 | 1 | reduce | SGD 1 → 0.5 | val_loss = 1, best 1: not better" in texts[-1]
     assert "| 12 | 2 | reduce | SGD 0.5 → 0.25 |" in texts[-1]
-    images = run.Images("lr/SGD")
+    images = run.Images("lr_figures/SGD")
     assert len(images) >= 3
     assert (images[-1].width, images[-1].height) == (500, 300)
     lines = (tmp_path / "run" / "lr_events.jsonl").read_text().splitlines()
     import json
 
+    tags = [tag for kind in ("scalars", "images", "tensors") for tag in run.Tags()[kind]]
+    assert len(tags) == len(set(tags))  # TensorBoard shows nothing of a tag that two kinds share
     assert [json.loads(line)["lr_after"] for line in lines] == [{"SGD": 0.5}, {"SGD": 0.25}, {"SGD": 0.125}]
 
 

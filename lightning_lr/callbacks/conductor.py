@@ -198,7 +198,7 @@ class Conductor:
             write_text(trainer.loggers, "lr/plan", plan.markdown(text), quirks.step_number(trainer))
         extra = [key for key in ("momentum", "weight_decay") if getattr(settings, f"log_{key}")]
         every = settings.every_n_steps or trainer.log_every_n_steps  # type: ignore[attr-defined]
-        self.recorder = Recorder(sources, writers(trainer.loggers), every, extra)
+        self.recorder = Recorder(sources, writers(trainer.loggers), every, extra, self._counts())
         if settings.layout:
             views.arrange(trainer.loggers, sources)
         if settings.plan:
@@ -207,6 +207,12 @@ class Conductor:
         folder = quirks.run_directory(trainer)
         if folder is not None:
             self.journal = Journal(folder / "lr_events.jsonl", self.decisions)
+
+    def _counts(self) -> dict[str, int]:
+        """How many decisions of each kind there have been; a kind that may still come counts 0."""
+        possible = [rule.do.kind for scheduler in self.schedulers for rule in scheduler.rules]
+        made = [entry["kind"] for entry in self.decisions]
+        return {kind: made.count(kind) for kind in dict.fromkeys([*possible, *made])}
 
     def _wants_logs(self) -> bool:
         said = [callback.logs for callback in self.callbacks if not callback.from_mixin]
@@ -229,7 +235,7 @@ class Conductor:
         if self.journal is not None:
             self.journal.append(self.decisions[-1])
         if self.recorder is not None:
-            self.recorder.corner(event.kind, sum(d["kind"] == event.kind for d in self.decisions))
+            self.recorder.decided(event.kind)
             write_text(trainer.loggers, "lr/decisions", table(self.decisions), quirks.step_number(trainer))
             if self._drawn is not None and self._drawn < views.MAX_FIGURES:
                 self._drawn += 1
@@ -337,7 +343,7 @@ class Conductor:
     def end(self, trainer: Trainer) -> None:
         """The curve ends with the last lr that was used."""
         if self.recorder is not None:
-            self.recorder.last()
+            self.recorder.end()
             if self._drawn is not None:
                 views.write_figures(trainer.loggers, self.recorder.sources, quirks.step_number(trainer))
         wanted = [name for c in self.callbacks if isinstance(c, LRLogger) for name in c.metrics]

@@ -99,6 +99,20 @@ def dropped_validation(trainer: Trainer) -> bool:
         return bool(loop._should_check_val_fx(fetcher))
 
 
+def begin_next_epoch(trainer: Trainer) -> None:
+    """Let a run that goes on after an epoch's last batch begin the next epoch as any other.
+
+    Restored from a checkpoint written in ``on_train_batch_end`` of an epoch's last batch, Lightning counts that epoch
+    as done, but enters the next as if in the middle of it: ``on_train_epoch_start`` is not called and the epoch is not
+    counted as started. What is saved within it then goes on with the wrong epoch: an update count too many or too few.
+    See ``_FitLoop.reset`` and ``on_advance_start``.
+    """
+    loop = trainer.fit_loop
+    counted = loop.epoch_progress.current
+    if loop.restarted_mid_epoch and counted.processed == counted.started:
+        loop.reset_restart_stage()
+
+
 def validate_now(trainer: Trainer) -> None:
     """Run the validation that was dropped, as the epoch loop would have: see ``_TrainingEpochLoop.on_advance_end``."""
     loop, connector = trainer.fit_loop.epoch_loop, trainer._logger_connector

@@ -58,44 +58,59 @@ class Recorder:
         writers: where points go; see :func:`~lightning_lr.reporting.scalars.writers`.
         every_n_steps: the interval; the points are those of Lightning's own metrics.
         extra: keys of the groups to write as well: ``"momentum"`` (beta1 where there are betas), ``"weight_decay"``.
+        counts: decisions so far, by kind: counters ``schedule/num_<kind>`` that draw clear steps.
     """
 
     def __init__(
-        self, sources: Sequence[Source], writers: Sequence[Writer], every_n_steps: int, extra: Sequence[str] = ()
+        self,
+        sources: Sequence[Source],
+        writers: Sequence[Writer],
+        every_n_steps: int,
+        extra: Sequence[str] = (),
+        counts: Mapping[str, int] | None = None,
     ) -> None:
         self.sources, self.writers, self.every_n_steps, self.extra = sources, writers, every_n_steps, extra
         self._step = self._written = -1
         self._now: list[Moment] = []
         self._before: list[Moment] = []
-        self._counters: dict[str, int] = {}
-        self._due: dict[str, int] = {}
+        self._counts = dict(counts or {})
+        self._decided: list[str] = []
 
-    def corner(self, kind: str, count: int) -> None:
+    def decided(self, kind: str) -> None:
         """A decision has been made: the coming update is a corner, and a counter has a step there."""
-        self._due[kind] = count
+        self._decided.append(kind)
 
     def before_update(self, step: int) -> None:
         """The update under this step number is about to use what the groups hold now."""
         if step == self._step:
             return  # another optimizer's, or the closure evaluated again
         now = [source.moment() for source in self.sources]
-        corner = not self._now or any(map(_bends, self._before, self._now, now))
-        if corner or self._due:
+        first = not self._now
+        corner = first or bool(self._decided) or any(map(_bends, self._before, self._now, now))
+        if corner:
             self.last()
-            self._step_counters(step)
+        if first or self._decided:
+            self._count(step)
         self._before, self._now, self._step = self._now, now, step
-        if corner or self._due or (self.every_n_steps and (step + 1) % self.every_n_steps == 0):
+        if corner or (self.every_n_steps and (step + 1) % self.every_n_steps == 0):
             self.last()
-        self._due = {}
 
-    def _step_counters(self, step: int) -> None:
-        """A point before and one after draw a clear step."""
-        for kind, count in self._due.items():
-            name = f"schedule/num_{kind}"
-            if step > 0:
-                self.write({name: float(self._counters.get(kind, count - 1))}, step - 1)
-            self.write({name: float(count)}, step)
-            self._counters[kind] = count
+    def _count(self, step: int) -> None:
+        """All counters, before and after: a clear step in each that has one."""
+        if self._decided and step > 0:
+            self._write_counts(step - 1)
+        for kind in self._decided:
+            self._counts[kind] = self._counts.get(kind, 0) + 1
+        self._decided = []
+        self._write_counts(step)
+
+    def _write_counts(self, step: int) -> None:
+        self.write({f"schedule/num_{kind}": float(count) for kind, count in self._counts.items()}, step)
+
+    def end(self) -> None:
+        """The run is over: its last update's point, and what was decided after it."""
+        self.last()
+        self._count(self._step + 1 if self._decided else self._step)
 
     def last(self) -> None:
         """Write the newest update's point, unless it stands already."""

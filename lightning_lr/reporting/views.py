@@ -104,13 +104,13 @@ def figure(source: Source) -> Figure | None:
 
 
 def write_figures(loggers: Sequence[Any], sources: Sequence[Source], step: int) -> None:
-    """The picture of every optimizer, for the loggers that show some."""
+    """The picture of every optimizer, for the loggers that show some; a tag of its own, or its curve would vanish."""
     for logger in boards(loggers):
         add_image = getattr(logger.experiment, "add_image", None)
         for source in sources if add_image is not None else ():
             picture = figure(source)
             if picture is not None and add_image is not None:
-                add_image(f"lr/{source.name}", _pixels(picture), step, dataformats="HWC")
+                add_image(f"lr_figures/{source.name}", _pixels(picture), step, dataformats="HWC")
 
 
 def _pixels(picture: Figure) -> Any:
