@@ -50,8 +50,8 @@ fine-tuning: frozen body + StepLR
 """.strip().splitlines()
 """What an article on learning-rate decay teaches."""
 SNIPPETS = 34
-BY_A_METRIC = ["reduction on a plateau", "restart on stagnation", "freeze on a metric"]
-"""Taught as well, but not in this version: named in a table of their own."""
+BY_A_METRIC = {"reduction on a plateau": 0.5, "restart on stagnation": 0.5 / 0.6, "freezing on a metric": 1.0}
+"""What each does to the lr at update 400 of Linear() over 1000, with a metric that never improves."""
 
 
 # ---- reading it
@@ -300,9 +300,27 @@ def test_the_test_itself_sees_a_wrong_row(updates: list[dict[str, Any]]) -> None
         mismatch("| warmup | `lr0` | `0.1` |", updates)
 
 
-def test_what_needs_a_metric_is_named_as_missing() -> None:
-    rows = [cells(row) for row in table("| technique | the usual snippet |")]
-    assert [technique for technique, _ in rows] == BY_A_METRIC
+def test_what_needs_a_metric_acts_after_three_bad_evaluations() -> None:
+    rows = [cells(row) for row in table("| technique | the usual code | here |")]
+    assert [technique for technique, *_ in rows] == list(BY_A_METRIC)
+    for technique, _, here in rows:
+        names = {name: getattr(lightning_lr, name) for name in lightning_lr.__all__}
+        wish = eval(here.strip("`"), names)
+        weight = torch.nn.Parameter(torch.ones(1))
+        optimizer = torch.optim.SGD([weight], lr=0.1)
+        scheduler = lightning_lr.ScheduledLR(
+            optimizer, lightning_lr.Linear(), rules=wish.rules, total_steps=1000, steps_per_epoch=100
+        )
+        for update in range(1, 401):
+            optimizer.step()
+            if update % 100 == 0:
+                scheduler.evaluate({"val_loss": 1.0})
+        [event] = scheduler.events
+        assert event.step == 400
+        assert event.after / event.before == pytest.approx(BY_A_METRIC[technique])
+        planned = [scheduler.factor_at(t) for t in (400, 500, 700)]
+        assert planned[0] == pytest.approx(0.6 * BY_A_METRIC[technique])
+        assert planned[1] == planned[0] if technique.startswith("freezing") else planned[1] < planned[0]
 
 
 def test_the_copied_temperature_recipe_raises_the_rate_and_ours_lowers_it() -> None:
