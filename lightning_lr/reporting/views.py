@@ -99,7 +99,7 @@ def figure(source: Source) -> Figure | None:
         )
     axes.set_xlabel("update")
     axes.set_ylabel(f"lr/{name}")
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=10)
     return picture
 
 
