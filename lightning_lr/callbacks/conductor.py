@@ -1,4 +1,4 @@
-"""The conductor: one per fit. It turns the callbacks' wishes into one ``ScheduledLR`` per optimizer, and reports.
+"""The conductor: one per fit. It turns the callbacks' wishes into one ``ScheduledLR`` per optimizer.
 
 No callback computes a learning rate and none keeps any state: everything that must survive lies in the schedulers'
 own state, which Lightning saves and restores.
@@ -7,8 +7,6 @@ own state, which Lightning saves and restores.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,17 +16,11 @@ from lightning_lr.callbacks import quirks
 from lightning_lr.callbacks.base import LRCallback
 from lightning_lr.callbacks.compose import Ownership, advice, compose
 from lightning_lr.callbacks.metrics import Monitors
-from lightning_lr.callbacks.wishes import LRLogger
-from lightning_lr.core.checks import did_you_mean
-from lightning_lr.core.control import Event
+from lightning_lr.callbacks.reporter import Reporter
 from lightning_lr.core.durations import Horizon
 from lightning_lr.core.rules import CHECKS
 from lightning_lr.core.schedules.base import Schedule
-from lightning_lr.reporting import plan, views
-from lightning_lr.reporting.events import Journal, record, sentence, table
-from lightning_lr.reporting.names import group_names, optimizer_names
-from lightning_lr.reporting.recorder import Recorder, Source
-from lightning_lr.reporting.scalars import write_text, writers
+from lightning_lr.reporting.names import optimizer_names
 from lightning_lr.scheduler import ScheduledLR
 
 if TYPE_CHECKING:
@@ -41,7 +33,7 @@ _EARLIER: weakref.WeakKeyDictionary[Any, tuple[Any, list[dict[str, Any]]]] = wea
 
 
 class Conductor:
-    """Gathers the wishes at fit start, starts the schedulers when training starts, and reports.
+    """Gathers the wishes at fit start, starts the schedulers when training starts, hands the metrics over.
 
     Raises:
         ValueError: two wishes, or a wish and somebody else's scheduler, say different things about one optimizer.
@@ -53,15 +45,11 @@ class Conductor:
         self.optimizers = list(trainer.optimizers)
         self.owners: list[Ownership] = compose(trainer, self.callbacks, self.optimizers)
         self.groups_may_have_changed = False
-        self.recorder: Recorder | None = None
+        self.reporter = Reporter(self.callbacks)
         self._ours: list[ScheduledLR] = []
-        self.journal: Journal | None = None
-        self._drawn: int | None = None
-        self.decisions: list[dict[str, Any]] = []
         who = " + ".join(dict.fromkeys(owner.who for owner in self.owners))
         rules = [rule for scheduler in self.schedulers for rule in scheduler.rules]
         self.monitors = {check: Monitors(rules, check, who) for check in CHECKS}
-        self._logged: dict[str, Any] = {}
         self._updates_before: list[int] | None = None  # when the epoch began, if this run has seen it begin
         self._warned: set[str] = set()
         for owner in self.owners:
@@ -104,14 +92,16 @@ class Conductor:
         self.groups_may_have_changed = True
         for message in advice(trainer, self.owners):
             rank_zero_warn(message)
-        self._report(trainer)
+        self.reporter.begin(trainer, self.owners, self.optimizers)
         for monitors in self.monitors.values():
             monitors.begin(trainer)
         self._branch(trainer)
         self._make_up(trainer)
 
     def _branch(self, trainer: Trainer) -> None:
-        """What the user wants done once when a run goes on: a cooldown from here, say."""
+        """What the user wants done once when a run goes on from a checkpoint: a cooldown from here, say."""
+        if trainer.ckpt_path is None:
+            return
         for owner in self.owners:
             done = {event.rule for event in owner.scheduler.events}
             name = type(owner.scheduler.optimizer).__name__
@@ -178,91 +168,14 @@ class Conductor:
             f"{trainer.global_step} (global_step): start_step= would say otherwise"
         )
 
-    # ---- reporting --------------------------------------------------------------------------------------------------
-
-    def _report(self, trainer: Trainer) -> None:
-        settings = next((c for c in self.callbacks if isinstance(c, LRLogger)), LRLogger())
-        names = optimizer_names([type(optimizer).__name__ for optimizer in self.optimizers])
-        scheduler_of = {owner.optimizer_index: owner.scheduler for owner in self.owners}
-        text = "\n".join(_plan_of(names[owner.optimizer_index], owner.scheduler) for owner in self.owners)
-        if settings.plan and text:
-            rank_zero_info(text)
-        sources = [
-            Source(name, optimizer, scheduler_of.get(i))
-            for i, (name, optimizer) in enumerate(zip(names, self.optimizers, strict=True))
-        ]
-        self._listen(trainer, sources)
-        if not trainer.is_global_zero or not self._wants_logs():
-            return
-        if settings.plan and text:
-            write_text(trainer.loggers, "lr/plan", plan.markdown(text), quirks.step_number(trainer))
-        extra = [key for key in ("momentum", "weight_decay") if getattr(settings, f"log_{key}")]
-        every = settings.every_n_steps or trainer.log_every_n_steps  # type: ignore[attr-defined]
-        self.recorder = Recorder(sources, writers(trainer.loggers), every, extra, self._counts())
-        if settings.layout:
-            views.arrange(trainer.loggers, sources)
-        if settings.plan:
-            views.write_plan(trainer.loggers, sources)
-        self._drawn = 0 if settings.figures else None
-        folder = quirks.run_directory(trainer)
-        if folder is not None:
-            self.journal = Journal(folder / "lr_events.jsonl", self.decisions)
-
-    def _counts(self) -> dict[str, int]:
-        """How many decisions of each kind there have been; a kind that may still come counts 0."""
-        possible = [rule.do.kind for scheduler in self.schedulers for rule in scheduler.rules]
-        made = [entry["kind"] for entry in self.decisions]
-        return {kind: made.count(kind) for kind in dict.fromkeys([*possible, *made])}
-
-    def _wants_logs(self) -> bool:
-        said = [callback.logs for callback in self.callbacks if not callback.from_mixin]
-        return any(said) if said else True
-
-    def _listen(self, trainer: Trainer, sources: Sequence[Source]) -> None:
-        """Every event from now on is told; those that were saved, or made at the start, are told as far as new."""
-        for source in sources:
-            if source.scheduler is None:
-                continue
-            listener = partial(self._tell, trainer, source)
-            for event in source.scheduler.events:
-                self.decisions.append(record(event, source.name, source.peaks()))
-            source.scheduler.listener = listener
-
-    def _tell(self, trainer: Trainer, source: Source, event: Event) -> None:
-        """One line for people, one for the file, the table and the counters for TensorBoard."""
-        rank_zero_info(sentence(event, source.peaks()))
-        self.decisions.append(record(event, source.name, source.peaks()))
-        if self.journal is not None:
-            self.journal.append(self.decisions[-1])
-        if self.recorder is not None:
-            self.recorder.decided(event.kind)
-            write_text(trainer.loggers, "lr/decisions", table(self.decisions), quirks.step_number(trainer))
-            if self._drawn is not None and self._drawn < views.MAX_FIGURES:
-                self._drawn += 1
-                views.write_figures(trainer.loggers, self.recorder.sources, quirks.step_number(trainer))
+    # ---- during the run ---------------------------------------------------------------------------------------------
 
     def before_update(self, trainer: Trainer) -> None:
-        """Make sure of the lr that the coming update uses; log it under the step number of Lightning's own points."""
-        for owner in self.owners:
-            scheduler = owner.scheduler
+        """Make sure of the lr that the coming update uses, then log it."""
+        for scheduler in self.schedulers:
             if scheduler.groups_changed() or scheduler.overwritten() is not None:
                 self.check_groups()
-        if self.recorder is not None:
-            self.recorder.before_update(quirks.step_number(trainer))
-
-    def log_metrics(self, trainer: Trainer) -> None:
-        """Write the metrics that an LRLogger names, each new value once."""
-        wanted = [name for c in self.callbacks if isinstance(c, LRLogger) for name in c.metrics]
-        if not wanted:
-            return
-        metrics = trainer.callback_metrics  # on every rank: computing it may be a collective
-        fresh = {n: metrics[n] for n in wanted if n in metrics and metrics[n] is not self._logged.get(n)}
-        self._logged.update(fresh)
-        if self.recorder is not None and fresh:
-            values = {f"monitor/{name}": float(value) for name, value in fresh.items()}
-            self.recorder.write(values, quirks.step_number(trainer))
-
-    # ---- during the run ---------------------------------------------------------------------------------------------
+        self.reporter.before_update(trainer)
 
     def validation_starts(self, trainer: Trainer) -> None:
         """What lies in ``callback_metrics`` now is not this validation's."""
@@ -275,7 +188,7 @@ class Conductor:
         self._evaluate(trainer, "validation")
         for scheduler in self.schedulers:
             scheduler.checked_at = quirks.last_batch(trainer)
-        self.log_metrics(trainer)
+        self.reporter.log_metrics(trainer)
 
     def _evaluate(self, trainer: Trainer, check: str) -> None:
         """Every rank decides on the identical numbers, so every rank decides the same."""
@@ -324,7 +237,7 @@ class Conductor:
     def epoch_ends(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Evaluate; in manual optimization, compare the epoch's updates with what was assumed."""
         self._evaluate(trainer, "train_epoch")
-        self.log_metrics(trainer)
+        self.reporter.log_metrics(trainer)
         before, self._updates_before = self._updates_before, None
         if self.automatic or before is None or not quirks.epoch_is_complete(trainer):
             return
@@ -342,18 +255,7 @@ class Conductor:
 
     def end(self, trainer: Trainer) -> None:
         """The curve ends with the last lr that was used."""
-        if self.recorder is not None:
-            self.recorder.end()
-            if self._drawn is not None:
-                views.write_figures(trainer.loggers, self.recorder.sources, quirks.step_number(trainer))
-        wanted = [name for c in self.callbacks if isinstance(c, LRLogger) for name in c.metrics]
-        for name in wanted:
-            if name not in self._logged:
-                available = ", ".join(trainer.callback_metrics) or "none"
-                hint = did_you_mean(name, trainer.callback_metrics)
-                self._warn_once(
-                    f"LRLogger: the metric {name!r} was never logged{hint}; available: {available}", key=name
-                )
+        self.reporter.end(trainer)
 
     def close(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Let go of the optimizers; remember where they were, for another fit of the same module."""
@@ -386,16 +288,3 @@ def _needs_length(schedule: Schedule, run: Horizon) -> bool:
     except ValueError:
         return True
     return False
-
-
-def _plan_of(name: str, scheduler: ScheduledLR) -> str:
-    run = scheduler.run_horizon
-    assert run is not None
-    length = "" if run.total_steps is None else f", {run.total_steps} updates"
-    title = f"Learning-rate plan for {name}{length}" + (
-        f", from update {scheduler.updates}" if scheduler.updates else ""
-    )
-    groups = group_names(name, scheduler.optimizer.param_groups)
-    bases = [float(base) for base in scheduler.base_lrs]
-    rows = plan.rows(scheduler.program, scheduler.control, run)
-    return plan.table(title, rows, run, list(zip(groups, bases, strict=True)))

@@ -110,20 +110,32 @@ def suggesting(init: F) -> F:
 
     @functools.wraps(init)
     def checked(self: object, *args: Any, **kwargs: Any) -> Any:
-        for key in () if hands_on else kwargs:
-            if key not in own:
-                raise TypeError(_misspelt(type(self), key))
-        return init(self, *args, **kwargs)
+        unknown = [key for key in kwargs if key not in own]
+        if unknown and not hands_on:
+            raise TypeError(_misspelt(type(self), unknown[0]))
+        try:
+            return init(self, *args, **kwargs)
+        except TypeError:
+            known = _parameters_of_class(type(self)) if unknown else []
+            misspelt = [key for key in unknown if key not in known]
+            if misspelt:  # rather than that another one is missing
+                raise TypeError(_misspelt(type(self), misspelt[0])) from None
+            raise
 
     return checked  # type: ignore[return-value]
 
 
-def _misspelt(cls: type, key: str) -> str:
+def _parameters_of_class(cls: type) -> list[str]:
     names: list[str] = []
     for base in cls.__mro__[:-1]:
         init = getattr(vars(base).get("__init__"), "__wrapped__", None)
         names += [] if init is None else [name for name in parameters_of(init) if name not in names]
         if init is not None and not init.__code__.co_flags & inspect.CO_VARKEYWORDS:
             break  # it hands nothing on to the classes above
+    return names
+
+
+def _misspelt(cls: type, key: str) -> str:
+    names = _parameters_of_class(cls)
     listed = ", ".join(names) or "none"
     return f"{cls.__name__} has no parameter {key!r}{did_you_mean(key, names) or '; it takes ' + listed}"

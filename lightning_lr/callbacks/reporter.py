@@ -1,0 +1,141 @@
+"""The reporter: what a run tells of its learning rates, and where. It decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+from torch.optim import Optimizer
+
+from lightning_lr.callbacks import quirks
+from lightning_lr.callbacks.base import LRCallback
+from lightning_lr.callbacks.wishes import LRLogger
+from lightning_lr.core.checks import did_you_mean
+from lightning_lr.core.control import Event
+from lightning_lr.reporting import plan, views
+from lightning_lr.reporting.events import Journal, record, sentence, table
+from lightning_lr.reporting.names import optimizer_names
+from lightning_lr.reporting.recorder import Recorder, Source
+from lightning_lr.reporting.scalars import write_text, writers
+from lightning_lr.scheduler import MAX_EVENTS
+
+if TYPE_CHECKING:
+    from lightning.pytorch import Trainer
+
+    from lightning_lr.callbacks.compose import Ownership
+
+
+class Reporter:
+    """The plan at the start, a point for each lr that is used, a line for each decision.
+
+    Args:
+        callbacks: the run's LR callbacks; an ``LRLogger`` among them says how, the others whether.
+    """
+
+    def __init__(self, callbacks: Sequence[LRCallback]) -> None:
+        self.settings = next((c for c in callbacks if isinstance(c, LRLogger)), None) or LRLogger()
+        said = [callback.logs for callback in callbacks if not callback.from_mixin]
+        self.wanted = any(said) if said else True
+        self.recorder: Recorder | None = None
+        self.journal: Journal | None = None
+        self.decisions: list[dict[str, Any]] = []
+        self._drawn = 0
+        self._logged: dict[str, Any] = {}
+
+    def begin(self, trainer: Trainer, owners: Sequence[Ownership], optimizers: Sequence[Optimizer]) -> None:
+        """Training starts: print the plan, find the loggers, listen to the schedulers."""
+        names = optimizer_names([type(optimizer).__name__ for optimizer in optimizers])
+        scheduler_of = {owner.optimizer_index: owner.scheduler for owner in owners}
+        sources = [
+            Source(name, optimizer, scheduler_of.get(i))
+            for i, (name, optimizer) in enumerate(zip(names, optimizers, strict=True))
+        ]
+        text = "\n".join(_plan_of(source) for source in sources if source.scheduler is not None)
+        if self.settings.plan and text:
+            rank_zero_info(text)
+        self._listen(trainer, sources)
+        if trainer.is_global_zero and self.wanted:
+            self._open(trainer, sources, text)
+
+    def _listen(self, trainer: Trainer, sources: Sequence[Source]) -> None:
+        """Every event from now on is told; those of the saved state are known already."""
+        for source in sources:
+            if source.scheduler is not None:
+                self.decisions += [record(event, source.name, source.peaks()) for event in source.scheduler.events]
+                source.scheduler.listener = partial(self._tell, trainer, source)
+
+    def _open(self, trainer: Trainer, sources: Sequence[Source], text: str) -> None:
+        settings, loggers = self.settings, trainer.loggers
+        extra = [key for key in ("momentum", "weight_decay") if getattr(settings, f"log_{key}")]
+        every = settings.every_n_steps or trainer.log_every_n_steps  # type: ignore[attr-defined]
+        possible = [rule.do.kind for source in sources if source.scheduler for rule in source.scheduler.rules]
+        made = [entry["kind"] for entry in self.decisions]
+        counts = {kind: made.count(kind) for kind in dict.fromkeys([*possible, *made])}
+        self.recorder = Recorder(sources, writers(loggers), every, extra, counts)
+        if settings.plan and text:
+            write_text(loggers, "lr/plan", plan.markdown(text), quirks.step_number(trainer))
+            views.write_plan(loggers, sources)
+        if settings.layout:
+            views.arrange(loggers, sources)
+        folder = quirks.run_directory(trainer)
+        if folder is not None:
+            self.journal = Journal(folder / "lr_events.jsonl", self.decisions)
+
+    def _tell(self, trainer: Trainer, source: Source, event: Event) -> None:
+        """One line for people, one for the file, the table and the counters for TensorBoard."""
+        rank_zero_info(sentence(event, source.peaks()))
+        self.decisions.append(record(event, source.name, source.peaks()))
+        del self.decisions[:-MAX_EVENTS]
+        if self.journal is not None:
+            self.journal.append(self.decisions[-1])
+        if self.recorder is not None:
+            self.recorder.decided(event.kind)
+            write_text(trainer.loggers, "lr/decisions", table(self.decisions), quirks.step_number(trainer))
+            if self._drawn < views.MAX_FIGURES:
+                self._draw(trainer)
+
+    def _draw(self, trainer: Trainer) -> None:
+        if self.recorder is not None and self.settings.figures:
+            self._drawn += 1
+            views.write_figures(trainer.loggers, self.recorder.sources, quirks.step_number(trainer))
+
+    def before_update(self, trainer: Trainer) -> None:
+        """Log the lr that the coming update uses, under the step number of Lightning's own points."""
+        if self.recorder is not None:
+            self.recorder.before_update(quirks.step_number(trainer))
+
+    def log_metrics(self, trainer: Trainer) -> None:
+        """Write the metrics that an LRLogger names, each new value once."""
+        wanted = self.settings.metrics
+        if not wanted:
+            return
+        metrics = trainer.callback_metrics  # on every rank: computing it may be a collective
+        fresh = {n: metrics[n] for n in wanted if n in metrics and metrics[n] is not self._logged.get(n)}
+        self._logged.update(fresh)
+        if self.recorder is not None and fresh:
+            values = {f"monitor/{name}": float(value) for name, value in fresh.items()}
+            self.recorder.write(values, quirks.step_number(trainer))
+
+    def end(self, trainer: Trainer) -> None:
+        """The curve ends with the last lr that was used."""
+        if self.recorder is not None:
+            self.recorder.end()
+            self._draw(trainer)
+        for name in self.settings.metrics:
+            if name not in self._logged:
+                available = ", ".join(trainer.callback_metrics) or "none"
+                hint = did_you_mean(name, trainer.callback_metrics)
+                rank_zero_warn(f"LRLogger: the metric {name!r} was never logged{hint}; available: {available}")
+
+
+def _plan_of(source: Source) -> str:
+    scheduler = source.scheduler
+    assert scheduler is not None
+    run = scheduler.run_horizon
+    assert run is not None
+    length = "" if run.total_steps is None else f", {run.total_steps} updates"
+    begin = f", from update {scheduler.updates}" if scheduler.updates else ""
+    rows = plan.rows(scheduler.program, scheduler.control, run)
+    return plan.table(f"Learning-rate plan for {source.name}{length}{begin}", rows, run, source.peaks())
