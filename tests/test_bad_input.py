@@ -7,26 +7,45 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+import torch
 
 from lightning_lr import (
+    Adapt,
     Chain,
     Constant,
+    Cooldown,
     Cosine,
     CosineRestarts,
     Custom,
     Cyclic,
     Exponential,
+    Freeze,
     Horizon,
     InverseSqrt,
     InverseTime,
     Linear,
+    LRController,
+    LRFreeze,
+    LRLogger,
+    LRMultiPhaseDecay,
+    LRPlateauReduction,
+    LRStagnationRestart,
+    LRWarmup,
     MultiStep,
     OneMinusSqrt,
+    Patience,
     Polynomial,
+    Reduce,
+    Restart,
     Rex,
+    Rule,
+    ScheduledLR,
     StepDecay,
+    Stop,
     Temperature,
+    Trend,
     Warmup,
+    Window,
     cosine_with_warmup,
     flat_cosine,
     infinite,
@@ -39,6 +58,24 @@ from lightning_lr.core.durations import as_duration
 from lightning_lr.core.schedules.coerce import as_schedule
 
 NAN, INF, HUGE = math.nan, math.inf, 10**400
+
+
+def sgd(lr=0.1):
+    return torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr)
+
+
+def scheduled(schedule=None, **settings):
+    return ScheduledLR(sgd(), schedule or Constant(), **{"total_steps": 9, **settings})
+
+
+def rule(when=None, do=None, **settings):
+    return Rule(when or Patience(3), do or Reduce(), "loss", **settings)
+
+
+def in_file(**settings):
+    """A rule as a configuration file has it."""
+    return {"when": {"class_path": "Patience"}, "do": {"class_path": "Reduce"}, "monitor": "loss", **settings}
+
 
 BAD_DURATIONS = [
     # (what, value, the words that follow the parameter's name)
@@ -98,9 +135,33 @@ DURATIONS = [
     ("infinite's Warmup: duration", lambda d: infinite(warmup=d)),
     ("infinite's Cosine: duration", lambda d: infinite(decay=d)),
     ("infinite's Temperature: duration", lambda d: infinite(anneal=d)),
+    ("Freeze: duration", lambda d: Freeze(d)),
+    ("Rule: active_from", lambda d: rule(active_from=d)),
+    ("Rule: until", lambda d: rule(until=d)),
+    ("Cooldown: duration", lambda d: Cooldown(d)),
+    ("LRWarmup: duration", lambda d: LRWarmup(d)),
+    ("LRFreeze: duration", lambda d: LRFreeze("loss", duration=d)),
+    (
+        r"LRMultiPhaseDecay: phases\[0\]: Cosine: duration",
+        lambda d: LRMultiPhaseDecay([{"class_path": "Cosine", "duration": d}]),
+    ),
+    (r"LRController: rules\[1\]: Rule: until", lambda d: LRController(rules=[rule(), in_file(until=d)])),
+    (
+        r"ScheduledLR: rules\[0\]: Rule: do: Freeze: duration",
+        lambda d: scheduled(rules=[in_file(do={"_target_": "Freeze", "duration": d})]),
+    ),
+    (
+        "LRController: on_resume: Cooldown: duration",
+        lambda d: LRController(on_resume={"class_path": "Cooldown", "duration": d}),
+    ),
+]
+DURATIONS_OR_0 = [
+    ("Restart: rewarm", lambda d: Restart(rewarm=d)),
+    ("LRStagnationRestart: rewarm", lambda d: LRStagnationRestart("loss", rewarm=d)),
 ]
 
 IN_0_1, ABOVE_0_TO_1 = r"must be a number in \[0, 1\]", r"must be a number in \(0, 1\]"
+BETWEEN_0_AND_1 = r"must be a number in \(0, 1\)"
 AT_LEAST_0, AT_LEAST_1, ABOVE_0 = (
     r"must be a number >= 0 \(finite\)",
     r"must be a number >= 1 \(finite\)",
@@ -148,6 +209,62 @@ NUMBERS = [
     ("flat_cosine's Cosine: end_factor", lambda x: flat_cosine(end_factor=x), IN_0_1, [-1]),
     ("infinite: constant_factor", lambda x: infinite(constant_factor=x), ABOVE_0_TO_1, [0, 1.5]),
     ("infinite: end_factor", lambda x: infinite(end_factor=x), r"must be a number in \(0, 0.3\]", [0, 0.4]),
+    ("Patience: threshold", lambda x: Patience(3, x), AT_LEAST_0, [-1e-9]),
+    ("Window: threshold", lambda x: Window(3, x), AT_LEAST_0, [-1]),
+    ("Trend: c", lambda x: Trend(c=x), ABOVE_0, [0, -0.1]),
+    ("Trend: z", lambda x: Trend(z=x), ABOVE_0, [0, -2]),
+    ("Reduce: factor", lambda x: Reduce(x), BETWEEN_0_AND_1, [0, 1, 1.5, -0.5]),
+    ("Reduce: min_lr", lambda x: Reduce(0.5, x), AT_LEAST_0, [-1e-9]),
+    ("Restart: peak_decay", lambda x: Restart(x), ABOVE_0_TO_1, [0, 1.1, -1]),
+    ("Adapt: up", lambda x: Adapt(x), AT_LEAST_1, [0.5, 0, -1]),
+    ("Adapt: down", lambda x: Adapt(down=x), ABOVE_0_TO_1, [0, 1.1, -1]),
+    ("Adapt: min_scale", lambda x: Adapt(2, min_scale=x), ABOVE_0, [0, -1]),
+    (
+        r"Adapt: max_scale \(not below min_scale\)",
+        lambda x: Adapt(2, min_scale=0.5, max_scale=x),
+        r"must be a number >= 0.5 \(finite\)",
+        [0.4, 0, -1],
+    ),
+    ("LRWarmup: start_factor", lambda x: LRWarmup(4, start_factor=x), IN_0_1, [-0.1, 1.5]),
+    ("LRPlateauReduction: factor", lambda x: LRPlateauReduction("loss", factor=x), BETWEEN_0_AND_1, [0, 1, -0.5]),
+    ("LRPlateauReduction: min_lr", lambda x: LRPlateauReduction("loss", min_lr=x), AT_LEAST_0, [-1]),
+    ("LRPlateauReduction: threshold", lambda x: LRPlateauReduction("loss", threshold=x), AT_LEAST_0, [-1]),
+    ("LRStagnationRestart: threshold", lambda x: LRStagnationRestart("loss", threshold=x), AT_LEAST_0, [-1]),
+    ("LRStagnationRestart: peak_decay", lambda x: LRStagnationRestart("loss", peak_decay=x), ABOVE_0_TO_1, [0, 2]),
+    ("LRFreeze: threshold", lambda x: LRFreeze("loss", duration=3, threshold=x), AT_LEAST_0, [-1]),
+]
+WHOLE_NUMBERS = [
+    # (parameter, the call, the least allowed, whether None is allowed)
+    ("Patience: patience", lambda x: Patience(x), 0, False),
+    ("Window: window", lambda x: Window(x), 2, False),
+    ("Restart: max_restarts", lambda x: Restart(max_restarts=x), 1, True),
+    ("Freeze: max_freezes", lambda x: Freeze(3, x), 1, True),
+    ("Rule: cooldown", lambda x: rule(cooldown=x), 0, False),
+    ("LRPlateauReduction: patience", lambda x: LRPlateauReduction("loss", patience=x), 0, False),
+    ("LRPlateauReduction: cooldown", lambda x: LRPlateauReduction("loss", cooldown=x), 0, False),
+    ("LRStagnationRestart: patience", lambda x: LRStagnationRestart("loss", patience=x), 0, False),
+    ("LRStagnationRestart: max_restarts", lambda x: LRStagnationRestart("loss", max_restarts=x), 1, True),
+    ("LRFreeze: patience", lambda x: LRFreeze("loss", duration=3, patience=x), 0, False),
+    (r"LRController: rules\[0\]: Rule: cooldown", lambda x: LRController(rules=[in_file(cooldown=x)]), 0, False),
+    ("LRLogger: every_n_steps", lambda x: LRLogger(every_n_steps=x), 1, True),
+    ("LRWarmup: total_steps", lambda x: LRWarmup(3, total_steps=x), 1, True),
+    ("LRMultiPhaseDecay: total_steps", lambda x: LRMultiPhaseDecay(Cosine(), total_steps=x), 1, True),
+    ("LRController: start_step", lambda x: LRController(start_step=x), 0, True),
+    ("ScheduledLR: start_step", lambda x: scheduled(start_step=x), 0, True),
+    (".*total_steps", lambda x: ScheduledLR(sgd(), Constant(3), total_steps=x), 1, True),
+    (".*steps_per_epoch", lambda x: scheduled(steps_per_epoch=x), 1, True),
+]
+NOT_WHOLE = [(True, r"True \(a bool\)"), (NAN, "nan"), (INF, "inf"), (2.0, "2.0"), (2.5, "2.5"), (-1, "-1")]
+NOT_WHOLE += [("3", r"'3' \(a str\)"), (3j, r"3j \(a complex\)")]
+FLAGS = [
+    ("Restart: reset_momentum", lambda x: Restart(reset_momentum=x)),
+    ("LRLogger: plan", lambda x: LRLogger(plan=x)),
+    ("LRLogger: layout", lambda x: LRLogger(layout=x)),
+    ("LRLogger: figures", lambda x: LRLogger(figures=x)),
+    ("LRLogger: log_momentum", lambda x: LRLogger(log_momentum=x)),
+    ("LRLogger: log_weight_decay", lambda x: LRLogger(log_weight_decay=x)),
+    ("LRWarmup: log", lambda x: LRWarmup(3, log=x)),
+    ("LRFreeze: log", lambda x: LRFreeze("loss", duration=3, log=x)),
 ]
 NOT_NUMBERS = [
     (True, r"True \(a bool\)"),
@@ -168,6 +285,38 @@ CHOICES = [
     ("Custom: of", lambda x: Custom(math.cos, of=x), "epochs", "epoch"),
     ("wsd: shape", lambda x: wsd(shape=x), "one-minus-sqrt", "one_minus_sqrt"),
     ("resolve: on_overrun", lambda x: Cosine().resolve(Horizon(9), on_overrun=x), "cutt", "cut"),
+    ("Patience: threshold_mode", lambda x: Patience(3, 0.1, x), "relative", "rel"),
+    ("Trend: form", lambda x: Trend(x), "relativ", "relative"),
+    ("Restart: fit", lambda x: Restart(fit=x), "remainig", "remaining"),
+    ("Cooldown: shape", lambda x: Cooldown(shape=x), "one-minus-sqrt", "one_minus_sqrt"),
+    ("Rule: mode", lambda x: rule(mode=x), "maximum", "max"),
+    ("Rule: check", lambda x: rule(check=x), "validate", "validation"),
+    ("Rule: nan_policy", lambda x: rule(nan_policy=x), "ignored", "ignore"),
+    ("Rule: sync", lambda x: rule(sync=x), "rank_0", "rank0"),
+    ("LRWarmup: shape", lambda x: LRWarmup(4, shape=x), "cosin", "cosine"),
+    ("LRPlateauReduction: mode", lambda x: LRPlateauReduction("loss", mode=x), "minimum", "min"),
+    ("LRPlateauReduction: threshold_mode", lambda x: LRPlateauReduction("loss", threshold_mode=x), "absolute", "abs"),
+    ("LRPlateauReduction: check", lambda x: LRPlateauReduction("loss", check=x), "train_epochs", "train_epoch"),
+    ("LRPlateauReduction: nan_policy", lambda x: LRPlateauReduction("loss", nan_policy=x), "raises", "raise"),
+    ("LRStagnationRestart: fit", lambda x: LRStagnationRestart("loss", fit=x), "orginal", "original"),
+    ("LRStagnationRestart: mode", lambda x: LRStagnationRestart("loss", mode=x), "maxx", "max"),
+    ("LRFreeze: mode", lambda x: LRFreeze("loss", duration=3, mode=x), "maxx", "max"),
+    ("ScheduledLR: on_horizon_change", lambda x: scheduled(on_horizon_change=x), "strech", "stretch"),
+    ("ScheduledLR: on_lr_change", lambda x: scheduled(on_lr_change=x), "new", "use_new"),
+    ("ScheduledLR: on_overrun", lambda x: scheduled(on_overrun=x), "errors", "error"),
+    (r"ScheduledLR: rules\[0\]: Rule: mode", lambda x: scheduled(rules=[in_file(mode=x)]), "minn", "min"),
+    ("evaluate: check", lambda x: scheduled(rules=[rule()]).evaluate({"loss": 1.0}, check=x), "valid", "validation"),
+]
+OPTIONAL_CHOICES = [
+    ("LRWarmup: on_horizon_change", lambda x: LRWarmup(4, on_horizon_change=x), "keeep", "keep"),
+    ("LRMultiPhaseDecay: on_overrun", lambda x: LRMultiPhaseDecay(Cosine(), on_overrun=x), "cutt", "cut"),
+    ("LRController: on_lr_change", lambda x: LRController(on_lr_change=x), "new", "use_new"),
+    (
+        "LRPlateauReduction: on_horizon_change",
+        lambda x: LRPlateauReduction("loss", on_horizon_change=x),
+        "eror",
+        "error",
+    ),
 ]
 
 MISSPELT = [
@@ -190,6 +339,40 @@ MISSPELT = [
     (lambda: Custom(func=math.cos), "Custom has no parameter 'func'; did you mean 'fn'"),
     (lambda: Chain(phase=[Cosine()]), "Chain has no parameter 'phase'; did you mean 'phases'"),
     (lambda: Horizon(total_step=4), "unexpected keyword argument 'total_step'"),
+    (lambda: Patience(patiance=4), "Patience has no parameter 'patiance'; did you mean 'patience'"),
+    (lambda: Window(size=4), "Window has no parameter 'size'; it takes window, threshold"),
+    (lambda: Trend(from_="relative"), "Trend has no parameter 'from_'; did you mean 'form'"),
+    (lambda: Reduce(facter=0.5), "Reduce has no parameter 'facter'; did you mean 'factor'"),
+    (lambda: Restart(rewarmup=3), "Restart has no parameter 'rewarmup'; did you mean 'rewarm'"),
+    (lambda: Freeze(duratoin=3), "Freeze has no parameter 'duratoin'; did you mean 'duration'"),
+    (lambda: Freeze(), "missing 1 required positional argument: 'duration'"),
+    (lambda: Adapt(max_scal=3), "Adapt has no parameter 'max_scal'; did you mean 'max_scale'"),
+    (lambda: Cooldown(form="linear"), "Cooldown has no parameter 'form'; it takes duration, shape"),
+    (lambda: Stop(now=True), "Stop has no parameter 'now'; it takes none"),
+    (lambda: rule(nan_polcy="count"), "Rule has no parameter 'nan_polcy'; did you mean 'nan_policy'"),
+    (lambda: Rule(Patience(3), Reduce(), "loss", "min"), "takes 4 positional arguments but 5 were given"),
+    (lambda: Rule(Patience(3), Reduce()), "missing 1 required positional argument: 'monitor'"),
+    (lambda: LRWarmup(4, start_facter=0.1), "LRWarmup has no parameter 'start_facter'; did you mean 'start_factor'"),
+    (lambda: LRWarmup(4, 0.1), "takes 2 positional arguments but 3 were given"),
+    (lambda: LRWarmup(4, total_step=9), "LRWarmup has no parameter 'total_step'; did you mean 'total_steps'"),
+    (lambda: LRMultiPhaseDecay(phase=[]), "LRMultiPhaseDecay has no parameter 'phase'; did you mean 'phases'"),
+    (lambda: LRController(rule=[]), "LRController has no parameter 'rule'; did you mean 'rules'"),
+    (
+        lambda: LRPlateauReduction("loss", patiance=3),
+        "LRPlateauReduction has no parameter 'patiance'; did you mean 'patience'",
+    ),
+    (lambda: LRPlateauReduction(), "missing 1 required positional argument: 'monitor'"),
+    (lambda: LRPlateauReduction("loss", "min"), "takes 2 positional arguments but 3 were given"),
+    (
+        lambda: LRStagnationRestart("loss", peak_gamma=1),
+        "LRStagnationRestart has no parameter 'peak_gamma'; did you mean 'peak_decay'",
+    ),
+    (lambda: LRFreeze("loss", durration=3), "LRFreeze has no parameter 'durration'; did you mean 'duration'"),
+    (lambda: LRFreeze("loss"), "missing 1 required keyword-only argument: 'duration'"),
+    (lambda: LRLogger(every_n_step=3), "LRLogger has no parameter 'every_n_step'; did you mean 'every_n_steps'"),
+    (lambda: LRLogger(optimizer=3), "LRLogger has no parameter 'optimizer'; it takes every_n_steps"),
+    (lambda: scheduled(total_step=3), r"ScheduledLR.* 'total_step'"),
+    (lambda: ScheduledLR(sgd(), Cosine(), 9), "takes 3 positional arguments but 4 were given"),
     (lambda: wsd(warmpu=4), r"wsd\(\) got an unexpected keyword argument 'warmpu'"),
     (lambda: Warmup(), "missing 1 required positional argument: 'duration'"),
     (lambda: Cosine() >> Cosine, "unsupported operand"),
@@ -369,6 +552,201 @@ OTHERS = [
         lambda: Cyclic(2, mode=nan).curve(9),
         r"Cyclic: mode must return a finite number >= 0, got nan from nan\(\d\)",
     ),
+    # detectors, actions, rules
+    ("a detector that is none", lambda: rule(5), r"^Rule: when must be a detector such as Patience\(10\), got 5"),
+    ("a detector's class itself", lambda: rule(Patience), r"^Rule: when must be a detector .*, got <class .*Patience"),
+    ("half a pair", lambda: Patience(3) | 5, r"^Either: b must be a detector such as Patience\(10\), got 5"),
+    ("an action that is none", lambda: Rule(Patience(), "reduce", "a"), r"^Rule: do must be an action such as Reduce"),
+    (
+        "two the wrong way round",
+        lambda: Rule(Reduce(), Patience(), "a"),
+        r"^Rule: when must be a detector .*got Reduce",
+    ),
+    ("no monitor", lambda: Rule(Patience(), Reduce(), ""), r"^Rule: monitor must be a metric's name, got '' \(a str"),
+    (
+        "a monitor that is no name",
+        lambda: Rule(Patience(), Reduce(), 3),
+        r"^Rule: monitor must be a metric's name, got 3",
+    ),
+    ("an Adapt that changes nothing", lambda: Adapt(), r"^Adapt: up and down are both 1, which changes nothing: give"),
+    (
+        "an unknown detector in a file",
+        lambda: LRController(rules=[in_file(when={"class_path": "Patence"})]),
+        r"^LRController: rules\[0\]: Rule: when names the unknown detector 'Patence'; did you mean 'Patience'\?; known",
+    ),
+    (
+        "an unknown action in a file",
+        lambda: scheduled(rules=[in_file(do={"class_path": "lightning_lr.Reset"})]),
+        r"^ScheduledLR: rules\[0\]: Rule: do names the unknown action 'lightning_lr.Reset'; did you mean 'Restart'",
+    ),
+    (
+        "a rule of another class in a file",
+        lambda: LRController(rules=[{"class_path": "Reduce"}]),
+        r"^LRController: rules\[0\] names the unknown rule 'Reduce'.*known: Rule",
+    ),
+    (
+        "a bad value deep in a file",
+        lambda: LRController(rules=[in_file(when={"class_path": "Patience", "patience": -1})]),
+        r"^LRController: rules\[0\]: Rule: when: Patience: patience must be a whole number >= 0, got -1",
+    ),
+    (
+        "two rules with one key",
+        lambda: LRController(rules=[rule(Patience(1)), rule(Window(3), Reduce(0.5))]),
+        r"^LRController: rules has two reduce rules on 'loss': join their detectors with \| or &, or let them watch",
+    ),
+    (
+        "two rules with one key on a ScheduledLR",
+        lambda: scheduled(rules=[rule(do=Freeze(3)), rule(do=Freeze(5))]),
+        "^ScheduledLR: rules has two freeze rules on 'loss': join their detectors",
+    ),
+    ("one rule, no list", lambda: scheduled(rules=rule()), r"^ScheduledLR: rules must be a list of rules, got Rule\("),
+    ("rules: a number", lambda: LRController(rules=5), "^LRController: rules must be a list of rules, got 5"),
+    (
+        "rules: a text",
+        lambda: LRController(rules="Reduce"),
+        r"^LRController: rules must be a list of rules, got 'Reduce",
+    ),
+    (
+        "rules: a mapping",
+        lambda: LRController(rules=in_file()),
+        r"^LRController: rules must be a list of rules, got \{",
+    ),
+    (
+        "a rule that is none",
+        lambda: LRController(rules=[rule(), Patience(3)]),
+        r"^LRController: rules\[1\] must be a Rule\(when, do, monitor\), got Patience\(3\)",
+    ),
+    ("on_resume: no action", lambda: LRController(on_resume=rule()), "^LRController: on_resume must be an action such"),
+    # callbacks
+    ("LRWarmup without a duration", lambda: LRWarmup(None), "^LRWarmup: duration must be given, got None: write 500"),
+    ("LRWarmup, exponential from 0", lambda: LRWarmup(4, shape="exponential"), "^LRWarmup: .*needs start_factor > 0"),
+    ("LRMultiPhaseDecay: none", lambda: LRMultiPhaseDecay([]), "^LRMultiPhaseDecay: phases must not be empty"),
+    ("LRMultiPhaseDecay: a number", lambda: LRMultiPhaseDecay(5), "^LRMultiPhaseDecay: phases must be a schedule or a"),
+    ("LRMultiPhaseDecay: a text", lambda: LRMultiPhaseDecay("Cosine"), "^LRMultiPhaseDecay: phases must be a schedule"),
+    (
+        "LRMultiPhaseDecay: an item",
+        lambda: LRMultiPhaseDecay([Cosine(3), 5]),
+        r"^LRMultiPhaseDecay: phases\[1\] must be",
+    ),
+    ("LRMultiPhaseDecay: None", lambda: LRMultiPhaseDecay(None), "^LRMultiPhaseDecay: phases must be a schedule or a"),
+    (
+        "LRController: a number",
+        lambda: LRController(5),
+        "^LRController: schedule must be a schedule or a list of phases",
+    ),
+    *(
+        (f"{name}: {what}", lambda make=make, args=args: make(**args), f"^{name}: {words}")
+        for name, make in [
+            ("LRPlateauReduction", lambda monitor="loss", **more: LRPlateauReduction(monitor, **more)),
+            ("LRStagnationRestart", lambda monitor="loss", **more: LRStagnationRestart(monitor, **more)),
+            ("LRFreeze", lambda monitor="loss", **more: LRFreeze(monitor, duration=3, **more)),
+        ]
+        for what, args, words in [
+            ("no monitor", {"monitor": ""}, r"monitor must be a metric's name, got '' \(a str\)"),
+            ("monitor None", {"monitor": None}, r"monitor must be a metric's name, got None"),
+            (
+                "a detector and patience",
+                {"detector": Trend(), "patience": 3},
+                r"Trend\(\) excludes patience, threshold",
+            ),
+            (
+                "a detector and threshold",
+                {"detector": Window(4), "threshold": 0.1},
+                r"Window\(4\) excludes patience, thre",
+            ),
+            (
+                "a detector and its mode",
+                {"detector": Window(4), "threshold_mode": "abs"},
+                r"Window\(4\) excludes patience",
+            ),
+            ("no detector", {"detector": 5}, r"detector must be a detector such as Patience\(10\), got 5"),
+            (
+                "an unknown detector",
+                {"detector": {"class_path": "Trent"}},
+                ".*unknown detector 'Trent'; did you mean 'Trend'",
+            ),
+            (
+                "a bad detector",
+                {"detector": {"class_path": "Window", "window": 1}},
+                ".*window must be a whole number >= 2",
+            ),
+            ("optimizer: negative", {"optimizer": -1}, r"optimizer \(an index, .* must be a whole number >= 0, got -1"),
+            ("optimizer: bool", {"optimizer": True}, r"optimizer \(an index, .* must be .*, got True \(a bool\)"),
+            (
+                "optimizer: nothing",
+                {"optimizer": ""},
+                "optimizer must be an index, a class name, or None for all, got ''",
+            ),
+        ]
+    ),
+    (
+        "LRLogger: a text for names",
+        lambda: LRLogger(metrics="loss"),
+        "^LRLogger: metrics must be a list of names, got 'l",
+    ),
+    ("LRLogger: a number for names", lambda: LRLogger(metrics=5), "^LRLogger: metrics must be a list of names, got 5"),
+    (
+        "LRLogger: a number among names",
+        lambda: LRLogger(metrics=["a", 5]),
+        r"^LRLogger: metrics must be .*got \['a', 5\]",
+    ),
+    # ScheduledLR
+    (
+        "no optimizer",
+        lambda: ScheduledLR(5, Cosine()),
+        "^ScheduledLR: optimizer must be a torch.optim.Optimizer, got 5",
+    ),
+    ("an optimizer's class", lambda: ScheduledLR(torch.optim.SGD, Cosine()), "^ScheduledLR: optimizer must be a torch"),
+    (
+        "no schedule",
+        lambda: scheduled(schedule=5),
+        "^ScheduledLR: schedule must be a schedule or a list of phases, got 5",
+    ),
+    (
+        "two owners",
+        lambda: [ScheduledLR(o, Constant(3)) for o in [sgd()] * 2],
+        r"^ScheduledLR: this SGD already has the ScheduledLR of Constant\(3\)",
+    ),
+    (
+        "the rest of a run of unknown length on a ScheduledLR",
+        lambda: ScheduledLR(sgd(), Cosine()),
+        r"Cosine\(\) takes the rest of a run whose length is unknown: give total_steps=",
+    ),
+    (
+        "a restart in a run of unknown length",
+        lambda: ScheduledLR(sgd(), Linear(9), rules=[rule(do=Restart())]),
+        "Restart: fit='remaining' needs to know the run's length, which is unknown: give total_steps=",
+    ),
+    (
+        "a share of a run of unknown length in a rule",
+        lambda: ScheduledLR(sgd(), Linear(9), rules=[rule(until="80%")]),
+        "'80%' is a share of a run whose length is unknown: give total_steps=",
+    ),
+    (
+        "a metric that nobody watches",
+        lambda: scheduled(rules=[rule()]).evaluate({"los": 1.0}),
+        r"^evaluate: no validation rule watches 'los'; did you mean 'loss'\?; watched: loss",
+    ),
+    (
+        "NaN where it is refused",
+        lambda: scheduled(rules=[rule(nan_policy="raise")]).evaluate({"loss": NAN}),
+        "'loss' is nan at update 0, and the reduce rule has nan_policy='raise'",
+    ),
+    (
+        "apply: no action",
+        lambda: scheduled().apply(5),
+        r"^apply: action must be an action such as Reduce\(0.1\), got 5",
+    ),
+    (
+        "apply: nothing to reduce",
+        lambda: scheduled().apply(Reduce(min_lr=0.1)),
+        r"^apply: Reduce\(min_lr=0.1\) cannot act at update 0",
+    ),
+    (
+        "step with a metric",
+        lambda: scheduled().step(0.3),
+        r"^ScheduledLR: step\(\) takes no metric, got 0.3: hand it to",
+    ),
     # configuration files
     (
         "an unknown class",
@@ -412,6 +790,26 @@ MISSPELT_IN_FILES = [
         r"Chain: phases\[0\]: Cosine has no parameter 'duraton'; did you mean 'duration'\?",
     ),
     (lambda: Chain([{"_target_": "Warmup"}]), r"Chain: phases\[0\]: .*missing 1 required positional argument"),
+    (
+        lambda: LRController(rules=[in_file(when={"class_path": "Patience", "patiance": 3})]),
+        r"^LRController: rules\[0\]: Rule: when: Patience has no parameter 'patiance'; did you mean 'patience'\?",
+    ),
+    (
+        lambda: scheduled(rules=[in_file(monitr="loss")]),
+        r"^ScheduledLR: rules\[0\]: Rule has no parameter 'monitr'; did you mean 'monitor'\?",
+    ),
+    (
+        lambda: LRController(rules=[{"when": {"class_path": "Patience"}, "do": {"class_path": "Stop"}}]),
+        r"^LRController: rules\[0\]: .*missing 1 required positional argument: 'monitor'",
+    ),
+    (
+        lambda: LRController(rules=[in_file(do={"class_path": "Freeze"})]),
+        r"^LRController: rules\[0\]: Rule: do: .*missing 1 required positional argument: 'duration'",
+    ),
+    (
+        lambda: LRMultiPhaseDecay([{"class_path": "Cosine", "init_args": {"duraton": 4}}]),
+        r"^LRMultiPhaseDecay: phases\[0\]: Cosine has no parameter 'duraton'; did you mean 'duration'\?",
+    ),
 ]
 
 
@@ -459,6 +857,45 @@ BAD = [
         )
         for name, call, _, _ in CHOICES
         for bad in (None, 3)
+    ),
+    *(
+        (
+            f"{name} = {bad!r}",
+            lambda call=call, bad=bad: call(bad),
+            ValueError,
+            f"^{name} must be one of .*, got {words}",
+        )
+        for name, call, misspelt, near in OPTIONAL_CHOICES
+        for bad, words in [(misspelt, f"'{misspelt}' \\(a str\\); did you mean '{near}'"), (3, "3"), (True, "True")]
+    ),
+    *(
+        (f"{name}: {what}", lambda call=call, value=value: call(value), ValueError, f"^{name} {words}")
+        for name, call in DURATIONS_OR_0
+        for what, value, words in [
+            *((what, value, words) for what, value, words in BAD_DURATIONS if "must be positive" not in words),
+            ("negative", -3, "must be >= 0, got -3: write 500"),
+            ("None", None, r"must be a duration, got None"),
+        ]
+    ),
+    *(
+        (
+            f"{name} = {value!r}",
+            lambda call=call, value=value: call(value),
+            ValueError,
+            f"^{name} must be a whole number >= {low}, got {shown}",
+        )
+        for name, call, low, optional in WHOLE_NUMBERS
+        for value, shown in [*NOT_WHOLE, (low - 1, str(low - 1)), *([] if optional else [(None, "None")])]
+    ),
+    *(
+        (
+            f"{name} = {value!r}",
+            lambda call=call, value=value: call(value),
+            ValueError,
+            f"^{name} must be True or False, got {value!r}",
+        )
+        for name, call in FLAGS
+        for value in (0, 1, None, "yes", 0.5)
     ),
     *((words, call, TypeError, words) for call, words in [*MISSPELT, *MISSPELT_IN_FILES]),
     *((what, call, ValueError, words) for what, call, words in OTHERS),
