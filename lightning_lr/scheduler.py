@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from lightning_lr.core.actions import Action, as_action
-from lightning_lr.core.checks import choice, did_you_mean, number, shown, whole
+from lightning_lr.core.checks import choice, did_you_mean, number, shown, suggesting, whole
 from lightning_lr.core.control import Control, Event, factor, replay_at
 from lightning_lr.core.durations import Horizon
 from lightning_lr.core.program import Program
@@ -132,7 +132,10 @@ class ScheduledLR(LRScheduler):
                 name = type(optimizer).__name__
                 raise ValueError(f"ScheduledLR: group {i} of {name} has no numeric 'lr', got {group.get('lr')!r}")
             number(float(group["lr"]), f"ScheduledLR: the lr of group {i} of {type(optimizer).__name__}", low=0)
-        Horizon(total_steps, steps_per_epoch)
+        try:
+            Horizon(total_steps, steps_per_epoch)
+        except ValueError as error:
+            raise ValueError(str(error).replace("Horizon:", "ScheduledLR:")) from None
         self.optimizer = optimizer
         self.optimizer_index = 0
         self.total_steps = total_steps
@@ -557,6 +560,9 @@ class ScheduledLR(LRScheduler):
                 for group in self.optimizer.param_groups:
                     if track.initial in group and not isinstance(group[track.key], torch.Tensor):
                         group[track.key] = float(group[track.initial]) * now
+
+
+ScheduledLR.__init__ = suggesting(ScheduledLR.__init__)  # type: ignore[method-assign]
 
 
 def _meaning_of_lr(optimizer: Optimizer) -> list[str]:

@@ -113,7 +113,10 @@ class Track:
         self.control = outcome.control
         if outcome.finish is not None:
             self.finish, self.program = outcome.finish, outcome.finish.program()
-        self.restarts += action.kind == "restart"
+        if action.kind == "restart":
+            self.restarts += 1
+            fresh = zip(self.rules, self.rule_states, strict=True)
+            self.rule_states = tuple(s._replace(detector=r.when.init()) for r, s in fresh)  # by hand as well
         return self.event(action.kind, before, t)._replace(finish=outcome.finish)
 
     def event(self, kind: str, before: float, t: int, detail: str = "") -> Event:
@@ -127,6 +130,13 @@ class Track:
             for spec in (rule.active_from, rule.until):
                 if spec is not None:
                     run.after(0, spec)
+            if rule.active_from is not None and rule.until is not None:
+                begin, end = run.after(0, rule.active_from), run.after(0, rule.until)
+                if begin >= end:
+                    raise ValueError(
+                        f"the {rule.do.kind} rule on {rule.monitor!r} is never active: in this run active_from="
+                        f"{rule.active_from!r} is not before until={rule.until!r}"
+                    )
             rule.do.check(run)
             if rule.do.idle(self.running) and not any(other.do.kind in ("reduce", "adapt") for other in self.rules):
                 notes.append(

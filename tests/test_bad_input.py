@@ -647,17 +647,17 @@ OTHERS = [
             (
                 "a detector and patience",
                 {"detector": Trend(), "patience": 3},
-                r"Trend\(\) excludes patience, threshold",
+                r"detector: Trend\(\) excludes patience, threshold",
             ),
             (
                 "a detector and threshold",
                 {"detector": Window(4), "threshold": 0.1},
-                r"Window\(4\) excludes patience, thre",
+                r"detector: Window\(4\) excludes patience, thre",
             ),
             (
                 "a detector and its mode",
                 {"detector": Window(4), "threshold_mode": "abs"},
-                r"Window\(4\) excludes patience",
+                r"detector: Window\(4\) excludes patience",
             ),
             ("no detector", {"detector": 5}, r"detector must be a detector such as Patience\(10\), got 5"),
             (

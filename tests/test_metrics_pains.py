@@ -336,3 +336,25 @@ def test_rules_by_hand_in_a_plain_loop() -> None:
     assert scheduler.rules == tuple(rules)
     with pytest.raises(ValueError, match="no validation rule watches 'los'; did you mean 'loss'"):
         scheduler.evaluate({"los": 1.0})
+
+
+def test_a_training_metrics_decision_that_a_checkpoint_lost_is_told(tmp_path: Path) -> None:
+    def wish() -> list[Callback]:
+        return [LRPlateauReduction("train_loss", patience=1, factor=0.5, check="train_epoch")]
+
+    whole = used(tmp_path, [*wish(), SaveEveryStep()], TrainLoss(), max_epochs=5)
+    with pytest.warns(UserWarning, match=r"LRPlateauReduction: .* whose train_loss was to be checked; .* may be lost"):
+        used(tmp_path, wish(), TrainLoss(), max_epochs=5, ckpt_path=tmp_path / "step8.ckpt")
+    assert whole == [1.0] * 12 + [0.5] * 8
+
+
+def test_a_run_that_resumes_twice_trains_as_many_epochs_as_it_was_to(tmp_path: Path) -> None:
+    def fit(folder: str, ckpt: Path | None = None) -> list[float]:
+        (tmp_path / folder).mkdir()
+        wishes = [LRPlateauReduction("val_loss", patience=1, factor=0.5), SaveEveryStep()]
+        return used(tmp_path / folder, wishes, Scripted(noisy), max_epochs=5, ckpt_path=ckpt, **VALIDATED)
+
+    whole = fit("whole")
+    once = fit("once", tmp_path / "whole" / "step8.ckpt")
+    twice = fit("twice", tmp_path / "once" / "step12.ckpt")
+    assert (once, twice) == (whole[8:], whole[12:])

@@ -97,6 +97,13 @@ class Conductor:
             monitors.begin(trainer)
         self._branch(trainer)
         self._make_up(trainer)
+        watched = self.monitors["train_epoch"].sync
+        if any(scheduler.resumed for scheduler in self.schedulers) and quirks.begin_next_epoch(trainer) and watched:
+            rank_zero_warn(
+                f"{self.monitors['train_epoch'].who}: the checkpoint was written before the end of an epoch whose "
+                f"{', '.join(watched)} was to be checked; its training metrics are not in it, and a decision may be "
+                "lost: save at the end of an epoch, or watch a validation metric"
+            )
 
     def _branch(self, trainer: Trainer) -> None:
         """What the user wants done once when a run goes on from a checkpoint: a cooldown from here, say."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -107,7 +108,9 @@ def _gather(trainer: Trainer, mine: Sequence[tuple[float, float]]) -> list[list[
         return [list(mine)]
     device = trainer.strategy.root_device
     dtype = torch.float32 if device.type == "mps" else torch.float64
-    every = trainer.strategy.all_gather(torch.tensor(mine, dtype=dtype, device=device))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # Lightning calls a function that torch has deprecated
+        every = trainer.strategy.all_gather(torch.tensor(mine, dtype=dtype, device=device))
     return [[(row[0], row[1]) for row in rank] for rank in every.tolist()]
 
 

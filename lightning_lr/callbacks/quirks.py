@@ -99,8 +99,8 @@ def dropped_validation(trainer: Trainer) -> bool:
         return bool(loop._should_check_val_fx(fetcher))
 
 
-def begin_next_epoch(trainer: Trainer) -> None:
-    """Let a run that goes on after an epoch's last batch begin the next epoch as any other.
+def begin_next_epoch(trainer: Trainer) -> bool:
+    """Let a run that goes on after an epoch's last batch begin the next epoch as any other; whether it was needed.
 
     Restored from a checkpoint written in ``on_train_batch_end`` of an epoch's last batch, Lightning counts that epoch
     as done, but enters the next as if in the middle of it: ``on_train_epoch_start`` is not called and the epoch is not
@@ -111,6 +111,8 @@ def begin_next_epoch(trainer: Trainer) -> None:
     counted = loop.epoch_progress.current
     if loop.restarted_mid_epoch and counted.processed == counted.started:  # type: ignore[attr-defined]
         loop.reset_restart_stage()
+        return True
+    return False
 
 
 def validate_now(trainer: Trainer) -> None:

@@ -230,9 +230,10 @@ def _named(callback: LRCallback) -> Iterator[None]:
     """Errors of the parts a callback is made of name the callback, whose parameters they are."""
     try:
         yield
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         part, colon, text = str(error).partition(": ")
-        raise ValueError(f"{type(callback).__name__}: {text if colon and part.isidentifier() else error}") from None
+        said = text if colon and part.isidentifier() and part != "detector" else str(error)
+        raise type(error)(f"{type(callback).__name__}: {said}") from None
 
 
 def _detector(detector: Detector | None, usual: int, patience: int, threshold: float, threshold_mode: str) -> Detector:

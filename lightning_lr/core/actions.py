@@ -206,7 +206,7 @@ class Freeze(Action):
         if self.max_freezes is not None and acted >= self.max_freezes:
             return None
         j = max(now.t, now.control.hold_until) - now.control.origin
-        until = now.t + now.updates(self.duration)
+        until = max(now.control.hold_until, now.t + now.updates(self.duration))
         return Outcome(now.control._replace(hold_until=until, origin=until - j))
 
     def check(self, run: Horizon) -> None:

@@ -45,6 +45,11 @@ class Detector(Value):
         """The best value so far, where the detector knows one."""
         return None
 
+    @property
+    def knows_best(self) -> bool:
+        """Whether it tells an improvement: what ``Adapt(up=…)`` acts on."""
+        return False
+
     def shape(self) -> str:
         """What kind of state it has: another kind's is of no use to it."""
         return type(self).__name__
@@ -122,6 +127,10 @@ class Patience(Detector):
         if state[0] is None:
             return f"no finite value in {state[1]} evaluations"
         return f"not better by more than {by} in {state[1]} evaluations"
+
+    @property
+    def knows_best(self) -> bool:
+        return True
 
     def best(self, state: State) -> float | None:
         best: float | None = state[0]
@@ -229,11 +238,12 @@ class Trend(Detector):
     def update(self, state: State, value: float, counts: bool = True) -> tuple[State, bool]:
         t, first, last = state
         if not math.isfinite(value):
-            if not last:
-                return state, False
+            if not last:  # nothing finite yet: only time passes
+                return (t + counts, (), ()), counts and t + 1 >= self.SHORTEST
             value = max(last)
         if not counts:
             return state, False
+        t = t if last else 0
         value = min(max(value, -self.HUGE), self.HUGE)  # their squares are finite
         first = (*first, value) if len(first) < self.FIRST else first
         last = (*last, value)[-self.KEPT :]
@@ -299,6 +309,10 @@ class _Pair(Detector):
 
     def after_action(self, state: State) -> State:
         return (self.a.after_action(state[0]), self.b.after_action(state[1]))
+
+    @property
+    def knows_best(self) -> bool:
+        return self.a.knows_best or self.b.knows_best
 
     def best(self, state: State) -> float | None:
         own = self.a.best(state[0])

@@ -79,10 +79,21 @@ class Rule(Value):
             until=None if until is None else as_duration(until, "Rule: until"),
         )
 
+        if getattr(self.do, "up", 1.0) > 1.0 and not self.when.knows_best:
+            raise ValueError(
+                f"Rule: do=Adapt(up=…) acts on improvements, which {self.when!r} does not tell: use Patience, alone or "
+                "in a combination"
+            )
+
     @property
     def key(self) -> str:
         """What its state is kept under: ``kind:monitor:check``."""
         return f"{self.do.kind}:{self.monitor}:{self.check}"
+
+    @property
+    def kind_of_state(self) -> str:
+        """Tells a saved detector state that is of use from one of another detector, or of another mode."""
+        return self.when.shape() + (":max" if self.mode == "max" else "")
 
     def active(self, t: int, run: Horizon) -> bool:
         """Whether update ``t`` lies in its window."""
@@ -123,7 +134,7 @@ class RuleState(NamedTuple):
 
     def state(self, rule: Rule) -> list[Any]:
         """Plain data for a checkpoint, with the detector's kind, whose state is of no use to another one."""
-        return [rule.when.shape(), lists(self.detector), self.cooldown, self.acted, self.waiting]
+        return [rule.kind_of_state, lists(self.detector), self.cooldown, self.acted, self.waiting]
 
     @classmethod
     def of(cls, rule: Rule, saved: Sequence[Any] | None) -> RuleState:
@@ -131,7 +142,7 @@ class RuleState(NamedTuple):
         if saved is None:
             return cls(rule.when.init())
         name, detector, cooldown, acted, waiting = saved
-        same = name == rule.when.shape()
+        same = name == rule.kind_of_state
         return cls(tuples(detector) if same else rule.when.init(), cooldown, acted, waiting)
 
 

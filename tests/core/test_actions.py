@@ -522,8 +522,10 @@ def random_rule(r, kind, monitor):
         Patience(r.randint(0, 3), r.choice([0.0, 0.05]), r.choice(["rel", "abs"])), Window(r.randint(2, 4)), Trend(),
         Patience(r.randint(0, 2)) | Window(3), Patience(r.randint(0, 2)) & Window(3),
     ])  # fmt: skip
+    action = random_action(r, kind)
     return Rule(
-        detector, random_action(r, kind), monitor, mode=r.choice(["min", "max"]), cooldown=r.choice([0, 0, 2]),
+        Patience(1) if kind == "adapt" else detector, action, monitor,
+        mode=r.choice(["min", "max"]), cooldown=r.choice([0, 0, 2]),
         nan_policy=r.choice(["count", "ignore"]), until=r.choice([None, None, "70%"]),
         active_from=r.choice([None, None, "20%"]),
     )  # fmt: skip

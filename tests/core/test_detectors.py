@@ -407,3 +407,14 @@ def test_a_pair_takes_only_detectors_and_stays_a_value():
         Patience(1) | 5
     with pytest.raises(ValueError, match=r"^Both: b must be a detector such as Patience\(10\), got None"):
         Patience(1) & None
+
+
+def test_trend_on_a_metric_that_was_never_finite_fires_and_a_first_finite_value_begins_anew():
+    detector = Trend()
+    state, fired = detector.init(), []
+    for _ in range(10):
+        state, now = detector.update(state, math.nan)
+        fired.append(now)
+    assert fired.index(True) == 7
+    state, now = detector.update(state, 1.0)
+    assert (state[0], now) == (1, False)

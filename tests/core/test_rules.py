@@ -544,7 +544,10 @@ def test_deciding_changes_none_of_what_it_was_given_and_does_not_depend_on_the_o
         kinds = r.sample(sorted(DOING), 3)
         rules = [
             Rule(
-                r.choice([Patience(r.randint(0, 2)), Window(2)]), DOING[kind], r.choice("ab"), cooldown=r.randint(0, 2)
+                r.choice([Patience(r.randint(0, 2)), Patience(1) if kind == "adapt" else Window(2)]),
+                DOING[kind],
+                r.choice("ab"),
+                cooldown=r.randint(0, 2),
             )
             for kind in kinds
         ]
@@ -678,3 +681,18 @@ def test_the_new_detector_wins_over_the_saved_state_of_another_kind(before, now,
     loaded = RuleState.of(new, saved)
     assert loaded == RuleState(detector if kept else now.init(), cooldown=1, acted=2)
     now.update(loaded.detector, 1.0)  # and it is a state it understands
+
+
+def test_a_rule_whose_detector_tells_no_improvement_cannot_adapt_upwards():
+    with pytest.raises(
+        ValueError, match=r"Rule: do=Adapt\(up=…\) acts on improvements, which Window\(3\) does not tell"
+    ):
+        Rule(Window(3), Adapt(up=1.5), "loss")
+    Rule(Window(3) | Patience(2), Adapt(up=1.5), "loss")
+
+
+def test_a_saved_state_of_the_other_mode_is_of_no_use():
+    low, high = (Rule(Patience(2), Reduce(0.5), "acc", mode=mode) for mode in ("min", "max"))
+    saved = RuleState((0.7, 1), 0, 1, 0).state(low)
+    assert RuleState.of(low, saved).detector == (0.7, 1)
+    assert RuleState.of(high, saved).detector == (None, 0)
