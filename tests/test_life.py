@@ -322,3 +322,14 @@ def test_an_lr_that_is_nan_is_refused() -> None:
 
 def test_a_controller_without_wishes_beside_the_mixin_changes_nothing(tmp_path: Path) -> None:
     assert used(tmp_path, [LRController()], Mixed(Linear())) == [1 - k / 8 for k in range(8)]
+
+
+def test_natural_slips_are_told_what_to_write() -> None:
+    with pytest.raises(TypeError, match=r"LRMultiPhaseDecay takes phases by position .* got 2 .* go into a list"):
+        LRMultiPhaseDecay(Constant("25%"), Cosine())  # type: ignore[call-arg]
+    with pytest.raises(ValueError, match=r"LRMultiPhaseDecay: phases\[0\] must be a schedule .*'Cosine'.* Cosine\(…\)"):
+        LRMultiPhaseDecay(["Cosine"])  # type: ignore[list-item]
+    with pytest.raises(ValueError, match=r"^LRMultiPhaseDecay: at most one phase may leave its duration out"):
+        LRMultiPhaseDecay([Linear(), Cosine()])
+    with pytest.raises(ValueError, match=r"LRWarmup: duration must be a duration, got '9{199}… \(a str\)"):
+        LRWarmup("9" * 5000)

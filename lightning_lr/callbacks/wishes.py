@@ -73,7 +73,8 @@ class LRMultiPhaseDecay(LRCallback):
 
     def __init__(self, phases: Schedule | Sequence[Schedule], **options: Unpack[LROptions]) -> None:
         super().__init__(**options)
-        self.schedule = as_schedule(phases, "LRMultiPhaseDecay: phases")
+        with _named(self):
+            self.schedule = as_schedule(phases, "LRMultiPhaseDecay: phases")
 
 
 class LRController(LRCallback):
@@ -102,7 +103,8 @@ class LRController(LRCallback):
         self.on_resume = None if on_resume is None else as_action(on_resume, "LRController: on_resume")
         if schedule is not None:
             self.role = "schedule"
-            self.schedule = as_schedule(schedule, "LRController: schedule")
+            with _named(self):
+                self.schedule = as_schedule(schedule, "LRController: schedule")
 
 
 class LRPlateauReduction(LRCallback):

@@ -18,9 +18,11 @@ def shown(value: object) -> str:
     >>> shown(1.5), shown(True), shown("a")
     ('1.5', 'True (a bool)', "'a' (a str)")
     """
+    text = repr(value)
+    text = text if len(text) <= 200 else f"{text[:200]}…"
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return repr(value)
-    return f"{value!r} (a {type(value).__name__})"
+        return text
+    return f"{text} (a {type(value).__name__})"
 
 
 def number(
@@ -107,9 +109,16 @@ def suggesting(init: F) -> F:
     """
     own = parameters_of(init)
     hands_on = bool(init.__code__.co_flags & inspect.CO_VARKEYWORDS)
+    takes = own[: init.__code__.co_argcount - 1]
+    any_number = bool(init.__code__.co_flags & inspect.CO_VARARGS)
 
     @functools.wraps(init)
     def checked(self: object, *args: Any, **kwargs: Any) -> Any:
+        if len(args) > len(takes) and not any_number:
+            raise TypeError(
+                f"{type(self).__name__} takes {', '.join(takes) or 'nothing'} by position and all else by name, got "
+                f"{len(args)} arguments by position (several values for one parameter go into a list)"
+            )
         unknown = [key for key in kwargs if key not in own]
         if unknown and not hands_on:
             raise TypeError(_misspelt(type(self), unknown[0]))

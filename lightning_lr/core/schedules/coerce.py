@@ -26,6 +26,8 @@ def as_schedule(value: object, where: str) -> Schedule:
         items = as_schedules(value, where)
         return items[0] if len(items) == 1 else Chain(items)
     hint = f": write {value.__name__}(…), not the class itself" if isinstance(value, type) else ""
+    if isinstance(value, str) and value.isidentifier():
+        hint = f": write {value}(…), or, in a configuration file, a mapping with class_path: {value}"
     raise ValueError(f"{where} must be a schedule or a list of phases, got {shown(value)}{hint}")
 
 
