@@ -7,7 +7,6 @@ cannot move the clock wrongly.
 
 from __future__ import annotations
 
-import operator
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -449,8 +448,8 @@ class ScheduledLR(LRScheduler):
 
     def groups_changed(self) -> bool:
         """Whether the optimizer has other groups than those that are written."""
-        groups = self.optimizer.param_groups
-        return len(groups) != len(self._bound) or any(map(operator.is_not, groups, self._bound))
+        groups, bound = self.optimizer.param_groups, self._bound
+        return len(groups) != len(bound) or (bool(bound) and (groups[0] is not bound[0] or groups[-1] is not bound[-1]))
 
     def overwritten(self) -> float | None:
         """The first group's lr, where somebody else has set another than the scheduler; no device is asked."""

@@ -18,7 +18,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from runs import Net, Used, trainer
 
-from lightning_lr import Cosine, Linear, LRMultiPhaseDecay, LRWarmup
+from lightning_lr import Constant, Cosine, Linear, LRMultiPhaseDecay, LRWarmup
 
 
 class Keep(Used):
@@ -41,6 +41,10 @@ def wishes() -> list[Callback]:
     return [LRMultiPhaseDecay([Linear("30%", end_factor=0.4), Cosine()]), LRWarmup(3)]
 
 
+def uneven() -> list[Callback]:
+    return [LRWarmup(2), LRMultiPhaseDecay([Linear("1 epoch", end_factor=0.1), Constant()])]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("out", type=Path)
@@ -48,15 +52,17 @@ def main() -> None:
     parser.add_argument("--devices", type=int, default=1)
     parser.add_argument("--ckpt", type=Path, nargs="*", default=[])
     parser.add_argument("--save", action="store_true")
+    parser.add_argument("--uneven", action="store_true", help="rank 1 has more batches than rank 0; 8 updates in all")
     args = parser.parse_args()
     for ckpt in args.ckpt or [None]:
         torch.manual_seed(0)
         keep = Keep(args.out, ckpt.stem if ckpt else "whole", args.save)
+        limit = {"max_steps": 8, "max_epochs": -1} if args.uneven else {"max_epochs": 3}
         runner = trainer(
-            args.out, [keep, *wishes()], max_epochs=3, strategy=args.strategy, devices=args.devices,
+            args.out, [keep, *(uneven() if args.uneven else wishes())], **limit, strategy=args.strategy, devices=args.devices,
             use_distributed_sampler=False,
         )  # fmt: skip
-        runner.fit(Net(), ckpt_path=ckpt)
+        runner.fit(Net(batches=4 + 2 * runner.global_rank if args.uneven else 4), ckpt_path=ckpt)
 
 
 if __name__ == "__main__":

@@ -188,6 +188,14 @@ def test_two_ranks_agree_and_resume(tmp_path: Path, strategy: str) -> None:
         assert resumed["weight"] == whole[0]["weight"]
 
 
+def test_ranks_whose_loaders_differ_follow_the_lengths_of_rank_0(tmp_path: Path) -> None:
+    run_script(tmp_path, "--strategy", "ddp", "--devices", 2, "--uneven")
+    first, second = (trace(tmp_path, "whole", rank) for rank in (0, 1))
+    assert first == second
+    lrs = [lrs[0] for lrs in first["lrs"]]
+    assert lrs == pytest.approx([0.5, 1.0, 1.0, 0.775, 0.55, 0.325, 0.1, 0.1])
+
+
 def test_a_second_fit_goes_on_and_a_new_module_starts_again(tmp_path: Path) -> None:
     watch, net = Used(), Net()
     runner = trainer(tmp_path, [LRMultiPhaseDecay(Exponential(0.5)), watch], max_epochs=1)

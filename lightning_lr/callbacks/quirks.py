@@ -1,4 +1,4 @@
-"""Every use of what Lightning does not promise: each with its reason. Checked against lightning 2.5 to 2.6."""
+"""Every use of what Lightning does not promise: each with its reason. Checked against lightning 2.6.6."""
 
 from __future__ import annotations
 

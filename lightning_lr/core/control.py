@@ -132,7 +132,7 @@ def factor(program: Program, control: Control, t: int) -> float:
     >>> [factor(program, restarted, t) for t in (4, 5, 6, 10)]
     [0.5, 1.0, 1.0, 0.5]
     """
-    if control == UNTOUCHED:
+    if control is UNTOUCHED or control == UNTOUCHED:
         return program.at(t)
     scale, rewarm, origin, hold_until, offset, num, den = control
     j = max(t, hold_until) - origin
