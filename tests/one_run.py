@@ -58,10 +58,15 @@ def main() -> None:
         torch.manual_seed(0)
         keep = Keep(args.out, ckpt.stem if ckpt else "whole", args.save)
         limit = {"max_steps": 8, "max_epochs": -1} if args.uneven else {"max_epochs": 3}
+        wanted = uneven() if args.uneven else wishes()
         runner = trainer(
-            args.out, [keep, *(uneven() if args.uneven else wishes())], **limit, strategy=args.strategy, devices=args.devices,
+            args.out,
+            [keep, *wanted],
+            strategy=args.strategy,
+            devices=args.devices,
             use_distributed_sampler=False,
-        )  # fmt: skip
+            **limit,
+        )
         runner.fit(Net(batches=4 + 2 * runner.global_rank if args.uneven else 4), ckpt_path=ckpt)
 
 
