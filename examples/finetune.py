@@ -8,7 +8,7 @@ looked up on the test set. The arms are compared by a paired t-test over the see
 What came out (20 seeds, a minute on two cores): A 73.8 ± 4.0 %, B 75.2 ± 4.2 % on the test set; B - A = +1.4 points,
 95 % interval +0.7 to +2.2. A small difference, on one small task: the seeds draw from the same 1797 images.
 
-    pip install "lightning_lr[examples]"
+    pip install -e ".[examples]"
     python examples/finetune.py            # 20 seeds
     python examples/finetune.py --quick    # 3 seeds and a smaller grid: shows that it runs, proves nothing
 """

@@ -1,6 +1,6 @@
 """The same without Lightning: a plain torch loop on handwritten digits, saved half way and gone on with.
 
-pip install "lightning_lr[examples]"
+pip install -e ".[examples]"
 python examples/plain_torch.py
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import runpy
@@ -13,10 +14,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+import torch
+
+from lightning_lr import Event, Horizon, replay
 
 ROOT = Path(__file__).resolve().parents[1]
 TIMEOUT = 120
-EPOCHS = 8
+EPOCHS = 20
+"""The main example's default."""
 LAUNCHED = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "PL_GLOBAL_SEED", "PL_SEED_WORKERS")
 """What Lightning leaves behind in the environment of a process that trained; it would tell ours that it is a worker."""
 
@@ -28,26 +33,40 @@ class Result(NamedTuple):
     err: str
     logdir: Path
 
+    @property
+    def version(self) -> Path:
+        """Where the main example's run lies."""
+        return self.logdir / "digits" / "version_0"
+
     def accuracy(self) -> float:
         """The test accuracy it printed, in percent."""
         found = re.search(r"test accuracy: +([\d.]+)%", self.out)
         assert found, self.out
         return float(found[1])
 
-    def lrs(self, version: int = 0) -> Points:
-        """Step and value of every lr point in TensorBoard's files."""
+    def points(self, tag: str = "lr/AdamW") -> Points:
+        """Step and value of every point in TensorBoard's files."""
         from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-        events = EventAccumulator(str(self.logdir / "digits" / f"version_{version}"), size_guidance={"scalars": 0})
+        events = EventAccumulator(str(self.version), size_guidance={"scalars": 0})
         events.Reload()
-        return [(event.step, event.value) for event in events.Scalars("lr/AdamW")]
+        return [(event.step, event.value) for event in events.Scalars(tag)]
+
+    def decisions(self) -> list[dict[str, Any]]:
+        """The lines of lr_events.jsonl."""
+        lines = (self.version / "lr_events.jsonl").read_text(encoding="utf-8").splitlines()
+        return [json.loads(line) for line in lines]
+
+    def kinds(self) -> list[str]:
+        return [decision["kind"] for decision in self.decisions()]
 
 
 def run(name: str, logdir: Path, *options: str) -> Result:
     """Run an example from elsewhere, with the repository's package; one thread, so that parallel tests don't fight."""
     env = {key: value for key, value in os.environ.items() if key not in LAUNCHED}
     env |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
-    command = [sys.executable, str(ROOT / "examples" / name), "--logdir", str(logdir), *options]
+    where = [] if name.startswith("experiments/") else ["--logdir", str(logdir)]
+    command = [sys.executable, str(ROOT / "examples" / name), *where, *options]
     pipe = subprocess.PIPE
     with subprocess.Popen(
         command, cwd=logdir, env=env, stdout=pipe, stderr=pipe, encoding="utf-8", start_new_session=True
@@ -61,8 +80,14 @@ def run(name: str, logdir: Path, *options: str) -> Result:
     return Result(out, err, logdir)
 
 
-def planned(example: dict[str, Any], total_steps: int, steps_per_epoch: int) -> list[float]:
-    return [float(lr) for lr in example["PEAK_LR"] * example["SCHEDULE"].curve(total_steps, steps_per_epoch)]
+def replayed(example: dict[str, Any], result: Result, epochs: int, steps_per_epoch: int) -> list[float]:
+    """The lr of every update, from the schedule and the events in the run's last checkpoint and from nothing else."""
+    checkpoint = torch.load(result.version / "checkpoints" / f"epoch={epochs - 1}.ckpt", weights_only=True)
+    events = [Event.of(event) for event in checkpoint["lr_schedulers"][0]["events"]]
+    assert [event.step for event in events] == [decision["step"] for decision in result.decisions()]
+    total = epochs * steps_per_epoch
+    program = example["SCHEDULE"].resolve(Horizon(total, steps_per_epoch))
+    return [example["PEAK_LR"] * factor for factor in replay(program, events, total)]
 
 
 @pytest.fixture(scope="module")
@@ -73,41 +98,74 @@ def example() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Result:
     """The main example, uninterrupted, with the callbacks."""
-    return run("digits.py", tmp_path_factory.mktemp("digits"), f"--epochs={EPOCHS}")
+    return run("digits.py", tmp_path_factory.mktemp("digits"))
 
 
 def test_digits_learns_and_says_what_to_do_next(digits: Result) -> None:
     assert digits.accuracy() >= 97.0
     assert f"tensorboard --logdir {digits.logdir} --samples_per_plugin scalars=100000" in digits.out
-    assert digits.err.count(f"Learning-rate plan for AdamW, {34 * EPOCHS} updates") == 1
+    assert digits.err.count(f"Learning-rate plan for AdamW, {EPOCHS * 34} updates") == 1
 
 
-def test_digits_lr_in_tensorboard_is_the_previewed_one(digits: Result, example: dict[str, Any]) -> None:
-    points = digits.lrs()
-    assert [step for step, _ in points] == list(range(34 * EPOCHS))
-    np.testing.assert_allclose([lr for _, lr in points], planned(example, 34 * EPOCHS, 34), rtol=1e-6)
+def test_digits_reduces_and_restarts_by_what_validation_measured(digits: Result) -> None:
+    assert {"reduce", "restart"} <= set(digits.kinds())
+    measured = [value for _, value in digits.points("val_loss")]
+    assert len(measured) == len(set(measured)) == 2 * EPOCHS, "one number for every validation: nobody scripted them"
+    for decision in digits.decisions():
+        assert decision["monitor"] == "val_loss"
+        assert np.float32(decision["value"]) in np.float32(measured)
 
 
-def test_digits_mixin_gives_the_identical_lrs(digits: Result, tmp_path: Path) -> None:
-    mixin = run("digits.py", tmp_path, f"--epochs={EPOCHS}", "--mixin")
-    assert mixin.lrs() == digits.lrs()
+@pytest.mark.parametrize("kind", ["reduce", "restart"])
+def test_digits_tells_and_counts_every_decision(digits: Result, kind: str) -> None:
+    mine = [decision for decision in digits.decisions() if decision["kind"] == kind]
+    for decision in mine:
+        assert digits.err.count(f"lr {kind} at update {decision['step']}, epoch {decision['epoch']}: AdamW ") == 1
+    steps = digits.points(f"schedule/num_{kind}")
+    assert next(step for step, count in steps if count == len(mine)) == mine[-1]["step"]
+    assert max(count for _, count in steps) == len(mine)
+
+
+def test_digits_lrs_in_tensorboard_are_the_schedule_and_its_events(digits: Result, example: dict[str, Any]) -> None:
+    points = digits.points()
+    assert [step for step, _ in points] == list(range(EPOCHS * 34))
+    np.testing.assert_allclose([lr for _, lr in points], replayed(example, digits, EPOCHS, 34), rtol=1e-6)
+    lr = dict(points)
+    for decision in digits.decisions():
+        assert lr[decision["step"]] == pytest.approx(decision["lr_after"]["AdamW"], rel=1e-6)
+
+
+def test_digits_callbacks_and_the_values_for_the_mixin_say_the_same(example: dict[str, Any]) -> None:
+    assert [rule for callback in example["callbacks"]() for rule in callback.rules] == example["RULES"]
+
+
+def test_digits_mixin_gives_the_identical_lrs_and_decisions(digits: Result, tmp_path: Path) -> None:
+    mixin = run("digits.py", tmp_path, "--mixin")
+    assert mixin.points() == digits.points()
+    assert mixin.decisions() == digits.decisions()
     assert mixin.accuracy() == digits.accuracy()
 
 
-def test_digits_resumed_goes_on_with_the_identical_lrs(digits: Result, tmp_path: Path) -> None:
-    checkpoint = digits.logdir / "digits" / "version_0" / "checkpoints" / "epoch=4.ckpt"
-    resumed = run("digits.py", tmp_path, f"--epochs={EPOCHS}", f"--resume={checkpoint}")
-    assert resumed.lrs() == digits.lrs()[5 * 34 :]
-    assert resumed.accuracy() >= 97.0
+def test_digits_resumed_goes_on_exactly_decisions_included(digits: Result, tmp_path: Path) -> None:
+    checkpoint = digits.version / "checkpoints" / "epoch=4.ckpt"
+    resumed = run("digits.py", tmp_path, f"--resume={checkpoint}")
+    assert resumed.points() == digits.points()[5 * 34 :]
+    assert resumed.points("val_loss") == digits.points("val_loss")[2 * 5 :]
+    assert resumed.decisions() == digits.decisions()
+    assert digits.decisions()[-1]["step"] > 5 * 34, "some of them were made again"
+    assert resumed.accuracy() == digits.accuracy()
 
 
-def test_digits_on_two_devices_trains_with_the_plan(tmp_path: Path, example: dict[str, Any]) -> None:
-    ddp = run("digits.py", tmp_path, "--epochs=3", "--devices=2")
-    points = ddp.lrs()
-    assert [step for step, _ in points] == list(range(3 * 17))
-    np.testing.assert_allclose([lr for _, lr in points], planned(example, 3 * 17, 17), rtol=1e-6)
+def test_digits_on_two_devices_decides_once_and_uses_what_was_decided(tmp_path: Path, example: dict[str, Any]) -> None:
+    epochs = 15
+    ddp = run("digits.py", tmp_path, f"--epochs={epochs}", "--devices=2")
+    points = ddp.points()
+    assert [step for step, _ in points] == list(range(epochs * 17))
+    np.testing.assert_allclose([lr for _, lr in points], replayed(example, ddp, epochs, 17), rtol=1e-6)
+    assert {"reduce", "restart"} <= set(ddp.kinds())
     assert ddp.err.count("Learning-rate plan") == 1, "one process prints it"
-    assert ddp.accuracy() > 90.0
+    assert ddp.err.count("\nlr re") == len(ddp.decisions())
+    assert ddp.accuracy() >= 97.0
 
 
 def test_plain_torch_uses_the_plan_and_resumes_exactly(tmp_path: Path) -> None:
@@ -129,3 +187,42 @@ def test_finetune_prints_the_table_and_a_verdict(tmp_path: Path) -> None:
         assert found, result.out
         assert 50.0 < float(found[3]) < 97.0, "neither untrained nor saturated"
     assert re.search(r"p = \S+: (no difference|[AB] is better)$", result.out, flags=re.MULTILINE)
+
+
+def rows(result: Result, pattern: str) -> list[tuple[str, ...]]:
+    """The groups of every line that is a row of the table."""
+    found = [re.fullmatch(pattern, line) for line in result.out.splitlines()]
+    return [match.groups() for match in found if match]
+
+
+def test_plateau_and_restart_prints_a_row_for_every_detector(tmp_path: Path) -> None:
+    result = run("plateau_and_restart.py", tmp_path, "--quick", "--restart")
+    found = rows(result, r"(\S+) +(\d+) of (\d+) +([\d.]+) +([\d.]+)%  (.+)")
+    names = [row[0] for row in found]
+    assert names == ["none", "Patience(10)", "Window(10)", "Trend('relative')", "Trend('progress')"]
+    assert any(int(row[2]) for row in found)
+    for _, early, reductions, loss, accuracy, decisions in found:
+        assert len(re.findall(r"(?:^| )\d+", decisions)) == int(reductions) >= int(early)
+        assert float(loss) < 1.0
+        assert float(accuracy) > 80.0
+
+
+def test_branch_cooldown_ends_better_than_its_trunk_and_counts_the_updates(tmp_path: Path) -> None:
+    result = run("branch_cooldown.py", tmp_path, "--quick")
+    found = rows(result, r" +(\d+) +([\d.]+) +([\d.]+)")
+    assert [int(step) for step, _, _ in found] == [68, 136]
+    assert all(float(cooled) < float(trunk) for _, trunk, cooled in found)
+    assert "updates spent: 204; two separate runs of the same lengths: 272" in result.out
+    for step in (68, 136):
+        [line] = (tmp_path / "cooldowns" / f"from_{step}" / "lr_events.jsonl").read_text().splitlines()
+        event = json.loads(line)
+        assert (event["kind"], event["step"], event["lr_before"]) == ("cooldown", step, event["lr_after"])
+
+
+def test_detectors_prints_a_row_for_every_family_and_noise(tmp_path: Path) -> None:
+    result = run("experiments/detectors.py", tmp_path, "--quick")
+    found = rows(result, r"(\w[\w ]*?) +(0\.\d+)((?: \|[ \d.-]{22})+)")
+    assert len(found) == 5 * 4
+    sums = rows(result, r"(all(?:, flat at \d%)?) +((?: \|[ \d.-]{22})+)")
+    assert [name for name, _ in sums] == ["all", "all, flat at 1%", "all, flat at 4%"]
+    assert all(row[-1].count("|") == 5 for row in [*found, *sums])
