@@ -358,3 +358,29 @@ def test_a_run_that_resumes_twice_trains_as_many_epochs_as_it_was_to(tmp_path: P
     once = fit("once", tmp_path / "whole" / "step8.ckpt")
     twice = fit("twice", tmp_path / "once" / "step12.ckpt")
     assert (once, twice) == (whole[8:], whole[12:])
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        LRPlateauReduction("val_loss", patience=0, factor=0.5, until="50%"),
+        LRFreeze("val_loss", patience=0, duration=2, until="50%"),
+        LRStagnationRestart("val_loss", patience=0, peak_decay=0.5, until="50%"),
+    ],
+)
+def test_until_keeps_the_end_of_a_run_as_planned(tmp_path: Path, wish: Callback) -> None:
+    wishes = [wish, LRMultiPhaseDecay(Linear()), SaveEveryStep()]
+    used(tmp_path, wishes, Net(metric=constant), max_epochs=8, **VALIDATED)
+    steps = [event["step"] for event in scheduler_state(tmp_path / "step32.ckpt")["events"]]
+    assert steps[0] == 8
+    assert max(steps) < 16
+
+
+def test_a_resumed_plan_shows_what_is_left(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    used(tmp_path, [LRWarmup(4), LRMultiPhaseDecay([Linear(8), Constant()]), SaveEveryStep()], max_epochs=4)
+    with caplog.at_level("INFO"):
+        wishes = [LRWarmup(4), LRMultiPhaseDecay([Linear(8), Constant()])]
+        used(tmp_path, wishes, max_epochs=4, ckpt_path=tmp_path / "step6.ckpt")
+    plan = [message for message in caplog.messages if message.startswith("Learning-rate plan")][-1]
+    assert [line.split()[0] for line in plan.splitlines()[2:]] == ["6–11", "12–15"]
+    assert plan.splitlines()[2].split()[-3:] == ["0.75", "→", "0"]

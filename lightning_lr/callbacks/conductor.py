@@ -26,7 +26,7 @@ from lightning_lr.scheduler import ScheduledLR
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
 
-ON_RESUME = "on_resume"
+ON_RESUME = "as on_resume= asked when the run went on"
 
 _EARLIER: weakref.WeakKeyDictionary[Any, tuple[Any, list[dict[str, Any]]]] = weakref.WeakKeyDictionary()
 """Per trainer, the module and the schedulers' states of its fit before: a second fit goes on from there."""

@@ -137,5 +137,5 @@ def _plan_of(source: Source) -> str:
     assert run is not None
     length = "" if run.total_steps is None else f", {run.total_steps} updates"
     begin = f", from update {scheduler.updates}" if scheduler.updates else ""
-    rows = plan.rows(scheduler.program, scheduler.control, run)
+    rows = plan.rows(scheduler.program, scheduler.control, run, scheduler.updates)
     return plan.table(f"Learning-rate plan for {source.name}{length}{begin}", rows, run, source.peaks())

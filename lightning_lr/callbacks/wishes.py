@@ -122,6 +122,7 @@ class LRPlateauReduction(LRCallback):
         check: ``"validation"`` or ``"train_epoch"``.
         nan_policy: ``"count"`` NaN as bad, ``"ignore"`` or ``"raise"``.
         detector: another one instead of patience and threshold, such as ``Trend()``.
+        active_from, until: durations from the run's start, outside of which evaluations are not bad.
         **options: see :class:`~lightning_lr.callbacks.base.LRCallback`.
 
     >>> LRPlateauReduction("val_loss", patience=3, factor=0.5).rules
@@ -142,13 +143,27 @@ class LRPlateauReduction(LRCallback):
         check: str = "validation",
         nan_policy: str = "count",
         detector: Detector | None = None,
+        active_from: Duration | None = None,
+        until: Duration | None = None,
         **options: Unpack[LROptions],
     ) -> None:
         super().__init__(**options)
         with _named(self):
             when = _detector(detector, 10, patience, threshold, threshold_mode)
             do = Reduce(factor, min_lr)
-            self.rules = (Rule(when, do, monitor, mode=mode, check=check, cooldown=cooldown, nan_policy=nan_policy),)
+            self.rules = (
+                Rule(
+                    when,
+                    do,
+                    monitor,
+                    mode=mode,
+                    check=check,
+                    cooldown=cooldown,
+                    nan_policy=nan_policy,
+                    active_from=active_from,
+                    until=until,
+                ),
+            )
 
 
 class LRStagnationRestart(LRCallback):
@@ -166,6 +181,8 @@ class LRStagnationRestart(LRCallback):
         check: ``"validation"`` or ``"train_epoch"``.
         nan_policy: ``"count"`` NaN as bad, ``"ignore"`` or ``"raise"``.
         detector: another one instead of patience and threshold.
+        active_from, until: durations from the run's start, outside of which evaluations are not bad: with
+            ``until="80%"`` nothing interrupts the last fifth of the run.
         **options: see :class:`~lightning_lr.callbacks.base.LRCallback`.
     """
 
@@ -184,13 +201,26 @@ class LRStagnationRestart(LRCallback):
         check: str = "validation",
         nan_policy: str = "count",
         detector: Detector | None = None,
+        active_from: Duration | None = None,
+        until: Duration | None = None,
         **options: Unpack[LROptions],
     ) -> None:
         super().__init__(**options)
         with _named(self):
             when = _detector(detector, 20, patience, threshold, threshold_mode)
             do = Restart(peak_decay, max_restarts, rewarm, fit)
-            self.rules = (Rule(when, do, monitor, mode=mode, check=check, nan_policy=nan_policy),)
+            self.rules = (
+                Rule(
+                    when,
+                    do,
+                    monitor,
+                    mode=mode,
+                    check=check,
+                    nan_policy=nan_policy,
+                    active_from=active_from,
+                    until=until,
+                ),
+            )
 
 
 class LRFreeze(LRCallback):
@@ -204,6 +234,8 @@ class LRFreeze(LRCallback):
         check: ``"validation"`` or ``"train_epoch"``.
         nan_policy: ``"count"`` NaN as bad, ``"ignore"`` or ``"raise"``.
         detector: another one instead of patience and threshold.
+        active_from, until: durations from the run's start, outside of which evaluations are not bad: with
+            ``until="80%"`` nothing interrupts the last fifth of the run.
         **options: see :class:`~lightning_lr.callbacks.base.LRCallback`.
     """
 
@@ -219,12 +251,26 @@ class LRFreeze(LRCallback):
         check: str = "validation",
         nan_policy: str = "count",
         detector: Detector | None = None,
+        active_from: Duration | None = None,
+        until: Duration | None = None,
         **options: Unpack[LROptions],
     ) -> None:
         super().__init__(**options)
         with _named(self):
             when = _detector(detector, 10, patience, threshold, threshold_mode)
-            self.rules = (Rule(when, Freeze(duration), monitor, mode=mode, check=check, nan_policy=nan_policy),)
+            do = Freeze(duration)
+            self.rules = (
+                Rule(
+                    when,
+                    do,
+                    monitor,
+                    mode=mode,
+                    check=check,
+                    nan_policy=nan_policy,
+                    active_from=active_from,
+                    until=until,
+                ),
+            )
 
 
 @contextmanager

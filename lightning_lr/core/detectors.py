@@ -202,7 +202,7 @@ class Trend(Detector):
     one remembered, one beyond ±1e100 as that.
 
     Args:
-        form: ``"relative"`` or ``"progress"``.
+        form: ``"progress"`` (the default: fewer false alarms, later) or ``"relative"``.
         c: the progress per evaluation that still matters, as a share; ``None`` for 0.002 (relative) or 0.2 (progress).
         z: how sure to be, in standard deviations.
 
@@ -225,7 +225,7 @@ class Trend(Detector):
     FIRST, LAST = 5, 8
     SHORTEST, LONGEST = 8, 60
 
-    def __init__(self, form: str = "relative", c: float | None = None, z: float = 2.054) -> None:
+    def __init__(self, form: str = "progress", c: float | None = None, z: float = 2.054) -> None:
         self._set(
             form=choice(form, ("relative", "progress"), "Trend: form"),
             c=None if c is None else number(c, "Trend: c", low=0, low_open=True),

@@ -23,11 +23,11 @@ class Row(NamedTuple):
     last: float
 
 
-def rows(program: Program, control: Control, run: Horizon) -> list[Row]:
-    """The phases that the run will see, in its own updates: what events have changed is in them."""
+def rows(program: Program, control: Control, run: Horizon, start: int = 0) -> list[Row]:
+    """The phases that the run will see from update ``start`` on: what events have changed is in them."""
     out = []
     for segment in program.segments:
-        begin = _update_at(control, segment.begin)
+        begin = max(start, _update_at(control, segment.begin))
         end = None if segment.end is None else _update_at(control, segment.end)
         if end is not None and end <= begin:
             continue  # it was over before the last event
@@ -35,8 +35,11 @@ def rows(program: Program, control: Control, run: Horizon) -> list[Row]:
             break
         last = control.scale * segment.end_value if end is not None else _last(program, control, run)
         out.append(Row(segment.label, begin, end, factor(program, control, begin), last))
-    if out and out[-1].end is not None and run.total_steps is not None and out[-1].end < run.total_steps:
-        out.append(Row("(hold)", out[-1].end, run.total_steps, out[-1].last, out[-1].last))
+    held = max(start, out[-1].end or 0) if out else start
+    bounded = program.end is not None and (not out or out[-1].end is not None)
+    if bounded and run.total_steps is not None and held < run.total_steps:
+        level = control.scale * program.end_value
+        out.append(Row("(hold)", held, run.total_steps, level, level))
     return out
 
 

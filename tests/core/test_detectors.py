@@ -336,7 +336,7 @@ def test_their_repr_is_the_call():
     assert repr(Patience()) == "Patience()"
     assert repr(Patience(3, 0.1, "abs")) == "Patience(3, threshold=0.1, threshold_mode='abs')"
     assert repr(Window(5, 0.1)) == "Window(5, threshold=0.1)"
-    assert repr(Trend("progress", 0.1)) == "Trend('progress', c=0.1)"
+    assert repr(Trend("relative", 0.1)) == "Trend('relative', c=0.1)"
     assert repr(Patience(3) | Trend() & Window()) == "(Patience(3) | (Trend() & Window()))"
     assert Patience(3) != Patience(4)
     assert Patience(3) | Window() != Patience(3) & Window()
