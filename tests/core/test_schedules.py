@@ -524,3 +524,8 @@ def test_a_longer_run_continues_an_open_last_phase_and_nothing_else():
     assert not continued(Warmup("10%") >> Exponential(0.5), 10, 80)
     assert not continued(Warmup(4) >> Linear(), 10, 80)
     assert not continued(StepDecay("10%"), 10, 80)
+
+
+def test_an_open_phase_that_lies_beyond_the_run_asks_its_function_for_no_negative_step():
+    program = (Warmup(1) >> Custom("math:sqrt", of="step")).resolve(Horizon(1))
+    assert [program(t) for t in (0, 1, 5)] == [1.0, 1.0, 1.0]

@@ -33,7 +33,7 @@ class Span(NamedTuple):
         """A formula's value just before the phase's end: at the end itself, unless a stair may begin there."""
         if self.length is None:
             return 0.0  # never reached
-        end: float = formula(SCALAR, self.length - 1 if stairs else self.length, 1, *args)
+        end: float = formula(SCALAR, max(0, self.length - 1) if stairs else self.length, 1, *args)
         return end
 
     def required(self) -> int:
