@@ -33,7 +33,7 @@ class LRScheduleMixin:
         Args:
             optimizer: one optimizer, or a list of several.
             schedule: its schedule; for several optimizers a list with one for each.
-            rules: none in this version.
+            rules: what metrics may change: a list of :class:`~lightning_lr.Rule`.
             total_steps: updates of the whole run; for several optimizers a list, or one number for all.
 
         Returns:
@@ -42,6 +42,7 @@ class LRScheduleMixin:
         Raises:
             ValueError: another number of schedules than of optimizers.
         """
+        rules = tuple(rules)
         trainer = getattr(self, "_trainer", None)
         if trainer is not None:
             _put_in_front(trainer)

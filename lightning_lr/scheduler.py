@@ -152,6 +152,7 @@ class ScheduledLR(LRScheduler):
         self.events: list[Event] = []
         self.run_horizon: Horizon | None = None
         self.should_stop = False
+        self._evaluated = False
         self.checked_at = -1
         self.listener: Callable[[Event], None] | None = None
         self._tracks = [Track(as_schedule(schedule, "ScheduledLR: schedule"), as_rules(rules, "ScheduledLR: rules"))]
@@ -274,7 +275,7 @@ class ScheduledLR(LRScheduler):
         notes = [note for track in self._tracks for note in self._resolve(track, horizon)]
         self.run_horizon = horizon
         notes += self._settle_bases()
-        notes += [note for track in self._tracks for note in track.check(horizon)]
+        notes += [note for track in self._tracks for note in track.check(horizon, self.on_overrun)]
         self.started = True
         self.rewrite()
         self._attach()
@@ -322,8 +323,7 @@ class ScheduledLR(LRScheduler):
         if track.program is None:  # the saved schedule is not this one
             notes, event = track.change_schedule(horizon, self.on_overrun, self.updates)
         else:
-            assert self.run_horizon is not None
-            notes, event = track.change_horizon(self.run_horizon, horizon, self.on_horizon_change, self.updates)
+            notes, event = track.change_horizon(horizon, self.on_horizon_change, self.updates)
         if event is not None:
             self._record(event._replace(track=self._tracks.index(track)))
         return notes
@@ -354,6 +354,7 @@ class ScheduledLR(LRScheduler):
             ValueError: no rule watches any of these metrics; a value is NaN where a rule says ``nan_policy="raise"``.
         """
         choice(check, CHECKS, "evaluate: check")
+        self._evaluated = True
         watched = {rule.monitor for track in self._tracks for rule in track.rules if rule.check == check}
         if not watched & set(metrics):
             given = ", ".join(map(repr, metrics)) or "nothing"
@@ -383,7 +384,9 @@ class ScheduledLR(LRScheduler):
         outcome = action.act(track.situation(self.updates, run))
         if outcome is None:
             raise ValueError(f"apply: {action!r} cannot act at update {self.updates} (scale {track.control.scale:g})")
-        return self._carry_out(action, track.adopt(action, outcome, self.updates)._replace(rule=rule, epoch=epoch))
+        return self._carry_out(
+            action, track.adopt(action, outcome, self.updates, run, True)._replace(rule=rule, epoch=epoch)
+        )
 
     def _carry_out(self, action: Action, event: Event) -> Event:
         if action.kind == "stop":
@@ -486,6 +489,13 @@ class ScheduledLR(LRScheduler):
         if epoch is not None and (isinstance(epoch, bool) or not isinstance(epoch, int)):
             raise ValueError(
                 f"ScheduledLR: step() takes no metric, got {shown(epoch)}: hand it to evaluate({{'val_loss': …}})"
+            )
+        unheard = bool(self.rules) and self.listener is None and not self._evaluated
+        if unheard and self.run_horizon and self.updates == self.run_horizon.total_steps:
+            warnings.warn(
+                "ScheduledLR: the run is over and its rules have never seen a metric: call evaluate() in a plain loop; "
+                "within Lightning put an LRController() on the trainer, or use LRScheduleMixin",
+                stacklevel=2,
             )
 
     # ---- its state --------------------------------------------------------------------------------------------------

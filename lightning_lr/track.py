@@ -29,6 +29,7 @@ class Track:
         self.rules = tuple(rules)
         self.program: Program | None = None
         self.horizon = Horizon(None)  # the schedule's own; a run that goes on may have another
+        self.fitted = Horizon(None)  # the run's length that the control was last fitted to
         self.control: Control = UNTOUCHED
         self.finish: Finish | None = None
         self.factor = 1.0
@@ -98,7 +99,7 @@ class Track:
         self.rule_states = decision.states
         if decision.rule is None or decision.outcome is None:
             return None
-        event = self.adopt(decision.rule.do, decision.outcome, t)
+        event = self.adopt(decision.rule.do, decision.outcome, t, run)
         return event._replace(
             rule=decision.rule.key,
             monitor=decision.rule.monitor,
@@ -107,23 +108,26 @@ class Track:
             detail=decision.because,
         )
 
-    def adopt(self, action: Action, outcome: Outcome, t: int) -> Event:
+    def adopt(self, action: Action, outcome: Outcome, t: int, run: Horizon, by_hand: bool = False) -> Event:
         """Make an action's outcome what holds from update ``t`` on."""
         before = factor(self.running, self.control, t)
         self.control = outcome.control
         if outcome.finish is not None:
             self.finish, self.program = outcome.finish, outcome.finish.program()
+        if action.kind in ("restart", "cooldown"):
+            self.fitted = run
         if action.kind == "restart":
             self.restarts += 1
             fresh = zip(self.rules, self.rule_states, strict=True)
-            self.rule_states = tuple(s._replace(detector=r.when.init()) for r, s in fresh)  # by hand as well
+            if by_hand:
+                self.rule_states = tuple(RuleState(r.when.init(), acted=s.acted) for r, s in fresh)
         return self.event(action.kind, before, t)._replace(finish=outcome.finish)
 
     def event(self, kind: str, before: float, t: int, detail: str = "") -> Event:
         """The record of a change that has just been made."""
         return Event(t, kind, before, factor(self.running, self.control, t), self.control, detail)
 
-    def check(self, run: Horizon) -> list[str]:
+    def check(self, run: Horizon, on_overrun: str = "error") -> list[str]:
         """Refuse rules that could only fail later; name those that could never change anything."""
         notes = []
         for rule in self.rules:
@@ -132,7 +136,7 @@ class Track:
                     run.after(0, spec)
             if rule.active_from is not None and rule.until is not None:
                 begin, end = run.after(0, rule.active_from), run.after(0, rule.until)
-                if begin >= end:
+                if begin >= end and on_overrun == "error":
                     raise ValueError(
                         f"the {rule.do.kind} rule on {rule.monitor!r} is never active: in this run active_from="
                         f"{rule.active_from!r} is not before until={rule.until!r}"
@@ -151,11 +155,13 @@ class Track:
         """Plain data for a checkpoint."""
         rules = {rule.key: state.state(rule) for rule, state in zip(self.rules, self.rule_states, strict=True)}
         finish = None if self.finish is None else list(self.finish)
-        return [self.fingerprint, self.control.state(), self.factor, rules, self.restarts, finish]
+        fitted = None if self.fitted == self.horizon else self.fitted.state()
+        return [self.fingerprint, self.control.state(), self.factor, rules, self.restarts, finish, fitted]
 
     def load(self, state: Sequence[Any], horizon: Horizon) -> None:
         """Take a saved state over; the program too, if the schedule is still the one it was made of."""
-        fingerprint, control, self.factor, rules, self.restarts, finish = state
+        fingerprint, control, self.factor, rules, self.restarts, finish, fitted = state
+        self.fitted = horizon if fitted is None else Horizon(*fitted)
         self.control, self.horizon, self.program = Control(*control), horizon, None
         self.finish = None if finish is None else Finish(*finish)
         self.rule_states = tuple(RuleState.of(rule, rules.get(rule.key)) for rule in self.rules)
@@ -165,7 +171,8 @@ class Track:
 
     def begin(self, horizon: Horizon, on_overrun: str) -> list[str]:
         """Resolve for a run of this length; returns what to say about it."""
-        self.program, self.horizon = self.schedule.resolve(horizon, on_overrun=on_overrun), horizon
+        self.program = self.schedule.resolve(horizon, on_overrun=on_overrun)
+        self.horizon = self.fitted = horizon
         return list(self.program.notes)
 
     def change_schedule(self, horizon: Horizon, on_overrun: str, t: int) -> tuple[list[str], Event]:
@@ -176,22 +183,23 @@ class Track:
         said = f"the schedule has changed since the checkpoint; from update {t} on it is {self.schedule!r}"
         return [f"{said}, at its own update {t}", *notes], self.event("schedule", before, t, repr(self.schedule))
 
-    def change_horizon(self, before: Horizon, now: Horizon, policy: str, t: int) -> tuple[list[str], Event | None]:
-        """Go on with the saved program in a run that may be longer or shorter than the one it was made for."""
+    def change_horizon(self, now: Horizon, policy: str, t: int) -> tuple[list[str], Event | None]:
+        """Go on with the saved program in a run that may be longer or shorter than the one it was fitted to."""
+        before = self.fitted
         if now == before:
             return [], None
-        if self.finish is None:
+        if self.finish is None and before == self.horizon:
             try:
                 fresh = self.schedule.resolve(now, on_overrun="cut")
                 if self.running.continued_by(fresh):
-                    self.program, self.horizon = fresh, now
+                    self.program, self.horizon, self.fitted = fresh, now, now
                     return [], None  # the run's length does not matter to its units
             except ValueError:
                 pass  # the new length is unknown: certainly another
         end = self.running.end
         if end is None:
             return [], None
-        if end == now.total_steps:
+        if self.end() == now.total_steps:
             return [], None  # it fits this run as well
         change = f"the run's length has changed from {_change(before, now)}"
         if policy == "error":
@@ -206,7 +214,7 @@ class Track:
         old, new = factor(self.running, self.control, t), stretched(self.control, end, t, now.total_steps)
         if new == self.control:
             return [f"{change}, but nothing is left of the schedule that could be stretched: it stays at its end"], None
-        self.control = new
+        self.control, self.fitted = new, now
         event = self.event("stretch", old, t, _change(before, now))
         return [f"{change}: what is left of the schedule takes what is left of the run"], event
 

@@ -17,6 +17,7 @@ from lightning_lr import (
     Constant,
     Cosine,
     Linear,
+    LRController,
     LRFreeze,
     LRMultiPhaseDecay,
     LRPlateauReduction,
@@ -384,3 +385,99 @@ def test_a_resumed_plan_shows_what_is_left(tmp_path: Path, caplog: pytest.LogCap
     plan = [message for message in caplog.messages if message.startswith("Learning-rate plan")][-1]
     assert [line.split()[0] for line in plan.splitlines()[2:]] == ["6–11", "12–15"]
     assert plan.splitlines()[2].split()[-3:] == ["0.75", "→", "0"]
+
+
+# ---- odder turns
+
+
+def test_what_is_logged_after_our_check_of_an_epoch_is_seen_at_the_next(tmp_path: Path) -> None:
+    class Late(Net):
+        def on_train_epoch_end(self) -> None:
+            self.log("late", 1.0)
+
+    wish = LRPlateauReduction("late", patience=0, factor=0.5, check="train_epoch")
+    assert used(tmp_path, [wish], Late(), max_epochs=5) == [1.0] * 12 + [0.5] * 4 + [0.25] * 4
+
+
+@pytest.mark.filterwarnings("ignore:.*this epoch trains with lr 0")
+def test_stretch_after_keep_and_an_error_after_keep(tmp_path: Path) -> None:
+    def fit(folder: str, epochs: int, ckpt: Path | None = None, change: str = "keep") -> list[float]:
+        (tmp_path / folder).mkdir()
+        wishes = [LRMultiPhaseDecay(Linear(), on_horizon_change=change), SaveEveryStep()]
+        return used(tmp_path / folder, wishes, max_epochs=epochs, ckpt_path=ckpt)
+
+    fit("first", 4)
+    with pytest.warns(UserWarning, match="schedule ends at update 16 as before"):
+        fit("kept", 8, tmp_path / "first" / "step4.ckpt")
+    with pytest.raises(ValueError, match="from 16 updates to 32 updates"):
+        fit("refused", 8, tmp_path / "kept" / "step8.ckpt", "error")
+    with pytest.warns(UserWarning, match="takes what is left of the run"):
+        lrs = fit("stretched", 8, tmp_path / "kept" / "step8.ckpt", "stretch")
+    assert lrs == pytest.approx([0.5 * (1 - k / 24) for k in range(24)])
+    with pytest.warns(UserWarning, match="takes what is left of the run"):
+        back = fit("back", 4, tmp_path / "stretched" / "step12.ckpt", "stretch")
+    assert len(back) == 4
+    assert back[0] == pytest.approx(lrs[4])
+    assert back[-1] == pytest.approx(back[0] / 4)
+
+
+def test_a_metric_of_some_validations_only_is_no_error_after_a_resume(tmp_path: Path) -> None:
+    class Sometimes(Net):
+        def on_validation_epoch_end(self) -> None:
+            if self.current_epoch % 2 == 0:
+                self.log("fid", 1.0)
+
+    def wish() -> list[Callback]:
+        return [LRPlateauReduction("fid", patience=0, factor=0.5)]
+
+    whole = used(tmp_path, [*wish(), SaveEveryStep()], Sometimes(), max_epochs=6, **VALIDATED)
+    assert whole == [1.0] * 12 + [0.5] * 8 + [0.25] * 4
+    for k in (4, 6, 8, 13):
+        ckpt = tmp_path / f"step{k}.ckpt"
+        assert used(tmp_path, wish(), Sometimes(), max_epochs=6, ckpt_path=ckpt, **VALIDATED) == whole[k:], k
+
+
+def test_rules_that_nobody_hears_are_told_at_the_end(tmp_path: Path) -> None:
+    def by_hand(module: Any) -> Any:
+        optimizer = torch.optim.SGD(module.parameters(), lr=1.0)
+        rules = [Rule(Patience(0), Reduce(0.5), "val_loss")]
+        scheduler = ScheduledLR(optimizer, Constant(), rules=rules, total_steps=8)
+        return [optimizer], [{"scheduler": scheduler, "interval": "step"}]
+
+    net = Net(metric=constant, optimizer=by_hand)
+    with pytest.warns(UserWarning, match=r"rules have never seen a metric: .* put an LRController\(\) on the trainer"):
+        assert used(tmp_path, [], net, **VALIDATED) == [1.0] * 8
+    assert used(tmp_path, [LRController()], net, max_epochs=3, **VALIDATED) == [1.0] * 8 + [0.5] * 4
+
+
+def test_stopping_by_hand_stops(tmp_path: Path) -> None:
+    from lightning_lr import Stop
+
+    class Enough(Callback):
+        def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
+            if trainer.global_step == 5:
+                trainer.lr_scheduler_configs[0].scheduler.apply(Stop())
+
+    assert used(tmp_path, [LRMultiPhaseDecay(Linear()), Enough()], max_epochs=4) == [1 - k / 16 for k in range(5)]
+
+
+def test_a_branch_of_a_trunk_without_our_state_and_of_one_that_was_branched_before(tmp_path: Path) -> None:
+    from lightning_lr import Cooldown
+
+    used(tmp_path, [SaveEveryStep()], max_epochs=2)
+    branch = LRController(on_resume=Cooldown())
+    with pytest.warns(UserWarning, match="it starts at update 4"):
+        lrs = used(tmp_path, [branch], ckpt_path=tmp_path / "step4.ckpt")
+    assert lrs == [1.0, 0.75, 0.5, 0.25]
+    (tmp_path / "a").mkdir()
+    used(tmp_path, [LRController(), SaveEveryStep()])
+    used(tmp_path / "a", [LRController(on_resume=Reduce(0.5)), SaveEveryStep()], ckpt_path=tmp_path / "step2.ckpt")
+    again = used(tmp_path, [LRController(on_resume=Cooldown())], ckpt_path=tmp_path / "a" / "step4.ckpt")
+    assert again == [0.5, 0.375, 0.25, 0.125]
+    with pytest.warns(UserWarning, match=r"on_resume=Cooldown\(2\) ends at update 6, the run at 8"):
+        used(tmp_path, [LRController(on_resume=Cooldown(2))], ckpt_path=tmp_path / "step4.ckpt")
+
+
+def test_fast_dev_run_lets_a_window_pass_that_a_whole_run_would_have(tmp_path: Path) -> None:
+    wish = LRStagnationRestart("val_loss", peak_decay=0.5, active_from="2 epochs", until="80%")
+    assert len(used(tmp_path, [wish], Net(metric=constant), fast_dev_run=True, **VALIDATED)) == 1

@@ -19,14 +19,11 @@ from lightning_lr.callbacks.metrics import Monitors
 from lightning_lr.callbacks.reporter import Reporter
 from lightning_lr.core.durations import Horizon
 from lightning_lr.core.rules import CHECKS
-from lightning_lr.core.schedules.base import Schedule
 from lightning_lr.reporting.names import optimizer_names
 from lightning_lr.scheduler import ScheduledLR
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
-
-ON_RESUME = "as on_resume= asked when the run went on"
 
 _EARLIER: weakref.WeakKeyDictionary[Any, tuple[Any, list[dict[str, Any]]]] = weakref.WeakKeyDictionary()
 """Per trainer, the module and the schedulers' states of its fit before: a second fit goes on from there."""
@@ -94,6 +91,7 @@ class Conductor:
             rank_zero_warn(message)
         self.reporter.begin(trainer, self.owners, self.optimizers)
         for monitors in self.monitors.values():
+            monitors.resumed = any(scheduler.resumed for scheduler in self.schedulers)
             monitors.begin(trainer)
         self._branch(trainer)
         self._make_up(trainer)
@@ -111,11 +109,20 @@ class Conductor:
             return
         for owner in self.owners:
             done = {event.rule for event in owner.scheduler.events}
+            run = owner.scheduler.run_horizon
             name = type(owner.scheduler.optimizer).__name__
             for callback in self.callbacks:
                 action = callback.on_resume if callback.concerns(owner.optimizer_index, name) else None
-                if action is not None and owner.scheduler.resumed and ON_RESUME not in done:
-                    owner.scheduler.apply(action, epoch=trainer.current_epoch, rule=ON_RESUME)
+                asked = f"on_resume={action!r}"
+                if action is None or asked in done or not owner.scheduler.updates:
+                    continue
+                owner.scheduler.apply(action, epoch=trainer.current_epoch, rule=asked)
+                end = owner.scheduler.end_of()
+                if action.kind == "cooldown" and run is not None and run.total_steps not in (None, end):
+                    rank_zero_warn(
+                        f"{owner.who}: {asked} ends at update {end}, the run at {run.total_steps}: give the trainer "
+                        "that max_steps, or leave the cooldown's duration out"
+                    )
 
     def _make_up(self, trainer: Trainer) -> None:
         """Lightning goes on past a validation that was due when the checkpoint was written: see it now."""
@@ -131,7 +138,7 @@ class Conductor:
     def _horizon_of(self, scheduler: ScheduledLR, run: Horizon) -> Horizon:
         """The run's length for one optimizer; in manual optimization it is a guess, made only where it is needed."""
         total = scheduler.total_steps or run.total_steps
-        if scheduler.total_steps is None and not self.automatic and not _needs_length(scheduler.schedule, run):
+        if scheduler.total_steps is None and not self.automatic and not _needs_length(scheduler, run):
             total = None
         return Horizon(total, scheduler.steps_per_epoch or run.steps_per_epoch)
 
@@ -217,7 +224,6 @@ class Conductor:
         """Callbacks such as BaseFinetuning add groups, or write an lr of their own, at this point."""
         self.groups_may_have_changed = True
         self._updates_before = [scheduler.updates for scheduler in self.schedulers]
-        self.monitors["train_epoch"].begin(trainer)
         for owner in self.owners:
             scheduler = owner.scheduler
             end = scheduler.end_of()
@@ -288,10 +294,14 @@ def _same(found: float, expected: float, value: Any) -> bool:
     return abs(found - expected) <= tolerance * max(abs(found), abs(expected))
 
 
-def _needs_length(schedule: Schedule, run: Horizon) -> bool:
-    """Whether the schedule cannot do without the run's total."""
+def _needs_length(scheduler: ScheduledLR, run: Horizon) -> bool:
+    """Whether the schedule, or one of its rules, cannot do without the run's total."""
+    unknown = Horizon(None, run.steps_per_epoch)
     try:
-        schedule.resolve(Horizon(None, run.steps_per_epoch))
+        scheduler.schedule.resolve(unknown)
+        for rule in scheduler.rules:
+            rule.do.check(unknown)
+            rule.active(0, unknown)
     except ValueError:
         return True
     return False

@@ -42,9 +42,11 @@ class Monitors:
                 )
         self._before: dict[str, torch.Tensor | None] = {}
         self._checks = 0
+        self.resumed = False
+        """Whether the run goes on from before: what it has logged then is not there, and no error."""
 
     def begin(self, trainer: Trainer) -> None:
-        """A validation or an epoch begins: what lies there now is old."""
+        """A validation begins, or an epoch's check is over: what lies there now is old."""
         if self.sync:
             metrics = trainer.callback_metrics
             self._before = {name: metrics.get(name) for name in self.sync}
@@ -65,7 +67,7 @@ class Monitors:
         for name in self.sync:
             value = metrics.get(name)
             if value is None:
-                mine.append((NEVER, math.nan))
+                mine.append((STALE if self.resumed else NEVER, math.nan))
             else:
                 mine.append((STALE if value is self._before.get(name) else FRESH, float(value)))
         ranks = _gather(trainer, mine)
@@ -81,11 +83,13 @@ class Monitors:
                     where = [r for r, s in enumerate(status) if s == FRESH]
                     raise ValueError(f"{self.who}: {name!r} has a new value on rank {where} only: log it on every rank")
                 values[name] = _one([rank[i][1] for rank in ranks], self.sync[name])
-            elif self._checks == 1 and self.check == "validation":
+            elif self._checks == 1 and self.check == "validation" and not self.resumed:
                 raise ValueError(
                     f"{self.who}: {name!r} exists but this validation did not refresh it: log it in validation, or, if "
                     'it is a training metric, say check="train_epoch"'
                 )
+        if self.check == "train_epoch":
+            self.begin(trainer)  # what is logged after this point of the epoch is seen at the next one's end
         return values
 
     def _refuse_missing(self, name: str, status: Sequence[float], metrics: object) -> None:

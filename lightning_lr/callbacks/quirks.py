@@ -143,6 +143,6 @@ def run_directory(trainer: Trainer) -> Path | None:
     """Where the run's files lie, asked of the loggers: ``trainer.log_dir`` is a collective."""
     for logger in trainer.loggers:
         folder = getattr(logger, "log_dir", None) or logger.save_dir
-        if isinstance(folder, (str, Path)):
+        if isinstance(folder, (str, Path)) and "://" not in str(folder):  # a bucket is no folder
             return Path(folder)
     return None

@@ -41,6 +41,7 @@ class Reporter:
         self.recorder: Recorder | None = None
         self.journal: Journal | None = None
         self.decisions: list[dict[str, Any]] = []
+        self._watched: list[str] = []
         self._drawn = 0
         self._logged: dict[str, Any] = {}
 
@@ -55,6 +56,8 @@ class Reporter:
         text = "\n".join(_plan_of(source) for source in sources if source.scheduler is not None)
         if self.settings.plan and text:
             rank_zero_info(text)
+        self._watched = [rule.monitor for owner in owners for rule in owner.scheduler.rules]
+        self._resumed = any(owner.scheduler.resumed for owner in owners)
         self._listen(trainer, sources)
         if trainer.is_global_zero and self.wanted:
             self._open(trainer, sources, text)
@@ -81,10 +84,12 @@ class Reporter:
             views.arrange(loggers, sources)
         folder = quirks.run_directory(trainer)
         if folder is not None:
-            self.journal = Journal(folder / "lr_events.jsonl", self.decisions)
+            self.journal = Journal(folder / "lr_events.jsonl", self.decisions if self._resumed else None)
 
     def _tell(self, trainer: Trainer, source: Source, event: Event) -> None:
         """One line for people, one for the file, the table and the counters for TensorBoard."""
+        if event.kind == "stop":
+            trainer.should_stop = True  # on every rank: all of them listen
         rank_zero_info(sentence(event, source.peaks()))
         self.decisions.append(record(event, source.name, source.peaks()))
         del self.decisions[:-MAX_EVENTS]
@@ -107,8 +112,8 @@ class Reporter:
             self.recorder.before_update(quirks.step_number(trainer))
 
     def log_metrics(self, trainer: Trainer) -> None:
-        """Write the metrics that an LRLogger names, each new value once."""
-        wanted = self.settings.metrics
+        """Write the metrics that rules watch and an LRLogger names, each new value once."""
+        wanted = dict.fromkeys([*self.settings.metrics, *self._watched])
         if not wanted:
             return
         metrics = trainer.callback_metrics  # on every rank: computing it may be a collective

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -52,11 +53,14 @@ def record(event: Event, optimizer: str, groups: Sequence[tuple[str, float]]) ->
 
 
 class Journal:
-    """``lr_events.jsonl``: one line a decision. A run that goes on keeps what is in its saved state, and no more."""
+    """``lr_events.jsonl``: one line a decision. A run that goes on keeps what is in its saved state, and no more.
 
-    def __init__(self, path: Path, past: Sequence[dict[str, Any]]) -> None:
+    A new run (``past`` None) appends: a folder that several runs share loses none of their lines.
+    """
+
+    def __init__(self, path: Path, past: Sequence[dict[str, Any]] | None) -> None:
         self.path = path
-        if past or path.exists():
+        if past is not None and (past or path.exists()):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("".join(map(_line, past)), encoding="utf-8")
 
@@ -68,7 +72,8 @@ class Journal:
 
 
 def _line(entry: dict[str, Any]) -> str:
-    return json.dumps(entry, ensure_ascii=False) + "\n"
+    odd = {k: str(v) for k, v in entry.items() if isinstance(v, float) and not math.isfinite(v)}  # JSON knows no NaN
+    return json.dumps({**entry, **odd}, ensure_ascii=False) + "\n"
 
 
 def table(entries: Sequence[dict[str, Any]]) -> str:

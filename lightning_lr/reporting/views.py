@@ -50,7 +50,7 @@ def write_plan(loggers: Sequence[Any], sources: Sequence[Source]) -> None:
     for logger in boards(loggers):
         folder = getattr(logger, "log_dir", None)
         curves = [(source, *planned) for source in sources if (planned := _planned(source)) is not None]
-        if folder is None or not curves:
+        if folder is None or not curves or "://" in str(folder):  # a bucket is no folder
             continue
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
