@@ -150,6 +150,7 @@ class ScheduledLR(LRScheduler):
         self.foreign_state = False
         self.misdelivered: dict[str, Any] | None = None
         self.events: list[Event] = []
+        self.folded: Event | None = None
         self.run_horizon: Horizon | None = None
         self.should_stop = False
         self._evaluated = False
@@ -205,14 +206,17 @@ class ScheduledLR(LRScheduler):
     def replayed_at(self, steps: Sequence[int]) -> list[float]:
         """The factors of increasing updates, past and future, as schedule and events make them.
 
-        Before a change of the schedule they are NaN: the schedule that held then is known by its repr only.
+        Before a change of the schedule they are NaN, because that schedule is known by its repr only; and so they are
+        before the last event that was folded.
         """
         track = self._tracks[0]
         planned = track.schedule.resolve(track.horizon, on_overrun="cut")
-        changed = max((i for i, event in enumerate(self.events) if event.kind == "schedule"), default=-1)
-        began = self.events[changed].step if changed >= 0 else 0
+        events = self.events if self.folded is None else [self.folded, *self.events]
+        changed = max((i for i, event in enumerate(events) if event.kind == "schedule"), default=-1)
+        first = max(changed, 0)
+        began = events[first].step if changed >= 0 or self.folded is not None else 0
         known = [step for step in steps if step >= began]
-        values = replay_at(planned, self.events[max(changed, 0) :], known)
+        values = replay_at(planned, events[first:], known)
         return [float("nan")] * (len(steps) - len(known)) + values
 
     @property
@@ -334,7 +338,10 @@ class ScheduledLR(LRScheduler):
 
     def _record(self, event: Event) -> None:
         self.events.append(event)
-        del self.events[:-MAX_EVENTS]
+        while len(self.events) > MAX_EVENTS:  # the oldest is folded into what it left: its control, and any cooldown
+            oldest = self.events.pop(0)
+            before = None if self.folded is None or oldest.kind == "schedule" else self.folded.finish
+            self.folded = oldest._replace(finish=oldest.finish or before)
         if self.listener is not None:
             self.listener(event)
 
@@ -515,6 +522,7 @@ class ScheduledLR(LRScheduler):
             "checked_at": self.checked_at,
             "groups": self._own_groups,
             "events": [event.state() for event in self.events],
+            **({} if self.folded is None else {"folded": self.folded.state()}),
         }
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -548,6 +556,7 @@ class ScheduledLR(LRScheduler):
         self._saved, self.resumed = state, True
         self.updates, self.checked_at, self._own_groups = state["updates"], state["checked_at"], state["groups"]
         self.events = [Event.of(event) for event in state["events"]]
+        self.folded = Event.of(state["folded"]) if "folded" in state else None
         self.run_horizon = Horizon(*state["run_horizon"])
         for track, saved in zip(self._tracks, state["tracks"], strict=False):
             track.load(saved, Horizon(*state["program_horizon"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 from typing import Any
 
@@ -339,3 +340,25 @@ def test_a_compiled_step_is_counted_like_any_other() -> None:
         step()
     assert lrs == [0.25, 0.5, 0.75, 1.0, 1.0]
     assert scheduler.updates == 5
+
+
+def test_past_a_thousand_events_the_oldest_are_folded_and_the_rest_replays() -> None:
+    from lightning_lr import Cooldown, Reduce
+
+    optimizer = sgd()
+    scheduler = ScheduledLR(optimizer, Linear(), total_steps=4000)
+    scheduler.apply(Cooldown(2000))
+    lrs = []
+    for _ in range(1100):
+        lrs += used(optimizer, 1)
+        scheduler.apply(Reduce(0.999))
+    state = pickle.loads(pickle.dumps(scheduler.state_dict()))
+    assert len(state["events"]) == 1000
+    resumed = sgd()
+    resumed.load_state_dict(optimizer.state_dict())
+    again = ScheduledLR(resumed, Linear(), total_steps=4000)
+    again.load_state_dict(state)
+    replayed = again.replayed_at(range(1100))
+    assert all(math.isnan(value) for value in replayed[:100])  # what was before the fold is gone
+    assert replayed[100:] == lrs[100:]
+    assert again.get_last_lr() == scheduler.get_last_lr()
