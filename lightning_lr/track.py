@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from lightning_lr.core.actions import Action, Outcome, Situation
-from lightning_lr.core.control import UNTOUCHED, Control, Event, Finish, factor, stretched
+from lightning_lr.core.control import UNTOUCHED, Control, Event, Finish, factor, stretched, update_at
 from lightning_lr.core.durations import Horizon
 from lightning_lr.core.program import Program
 from lightning_lr.core.rules import Rule, RuleState, decide
@@ -235,11 +235,8 @@ class Track:
         """The update at which the program ends under the current control, or ``None`` if it never does."""
         if self.program is None or self.program.end is None:
             return None
-        _, rewarm, origin, _, offset, num, den = self.control
-        left = max(0, self.program.end * den - offset)
-        if left == 0:
-            return origin + rewarm
-        return None if num == 0 else origin + rewarm - (-left // num)
+        end = update_at(self.control, self.program.end)
+        return None if end is None else max(end, self.control.origin + self.control.rewarm)
 
 
 def _change(before: Horizon, now: Horizon) -> str:

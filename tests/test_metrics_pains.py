@@ -481,3 +481,15 @@ def test_a_branch_of_a_trunk_without_our_state_and_of_one_that_was_branched_befo
 def test_fast_dev_run_lets_a_window_pass_that_a_whole_run_would_have(tmp_path: Path) -> None:
     wish = LRStagnationRestart("val_loss", peak_decay=0.5, active_from="2 epochs", until="80%")
     assert len(used(tmp_path, [wish], Net(metric=constant), fast_dev_run=True, **VALIDATED)) == 1
+
+
+def test_a_restart_of_a_schedule_that_is_only_a_warmup_resumes_with_its_plan(tmp_path: Path) -> None:
+    def wishes() -> list[Callback]:
+        return [LRWarmup(4), LRStagnationRestart("val_loss", patience=0, peak_decay=0.5, rewarm=2)]
+
+    whole = used(tmp_path, [*wishes(), SaveEveryStep()], Net(metric=constant), max_epochs=5, **VALIDATED)
+    again = used(
+        tmp_path, wishes(), Net(metric=constant), max_epochs=5, ckpt_path=tmp_path / "step10.ckpt", **VALIDATED
+    )
+    assert 0.25 in whole
+    assert again == whole[10:]

@@ -146,6 +146,18 @@ def position(control: Control, t: int) -> Fraction:
     return Fraction(control.offset + max(0, j - control.rewarm) * control.num, control.den)
 
 
+def update_at(control: Control, place: int) -> int | None:
+    """The first update that is at or past a place in the program: the inverse of :func:`position`; ``None``: never.
+
+    >>> update_at(Control(origin=4, num=1, den=3), 2), update_at(Control(origin=4, num=0), 2)
+    (10, None)
+    """
+    ahead = max(0, place * control.den - control.offset)
+    if ahead == 0:
+        return control.origin
+    return None if control.num == 0 else control.origin + control.rewarm - (-ahead // control.num)
+
+
 def stretched(control: Control, end: int, t: int, run_end: int) -> Control:
     """The control under which what is left of a program, up to ``end``, takes what is left of the run.
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
-from lightning_lr.core.control import Control, factor
+from lightning_lr.core.control import Control, factor, update_at
 from lightning_lr.core.durations import Horizon
 from lightning_lr.core.program import Program
 
@@ -27,8 +27,11 @@ def rows(program: Program, control: Control, run: Horizon, start: int = 0) -> li
     """The phases that the run will see from update ``start`` on: what events have changed is in them."""
     out = []
     for segment in program.segments:
-        begin = max(start, _update_at(control, segment.begin))
-        end = None if segment.end is None else _update_at(control, segment.end)
+        reached = update_at(control, segment.begin)
+        if reached is None:
+            break
+        begin = max(start, reached)
+        end = None if segment.end is None else update_at(control, segment.end)
         if end is not None and end <= begin:
             continue  # it was over before the last event
         if run.total_steps is not None and begin >= run.total_steps:
@@ -45,13 +48,6 @@ def rows(program: Program, control: Control, run: Horizon, start: int = 0) -> li
 
 def _last(program: Program, control: Control, run: Horizon) -> float:
     return factor(program, control, run.total_steps - 1) if run.total_steps else float("nan")
-
-
-def _update_at(control: Control, position: int) -> int:
-    """The first update that is at or past a position of the program."""
-    ahead = max(0, position * control.den - control.offset)
-    moved = -(-ahead // control.num)
-    return control.origin + (control.rewarm + moved if moved else 0)
 
 
 def table(title: str, plan: Sequence[Row], run: Horizon, groups: Sequence[tuple[str, float]]) -> str:

@@ -95,7 +95,7 @@ def figure(source: Source) -> Figure | None:
     for event in events:
         axes.axvline(event.step, color="tab:gray", linewidth=0.8, linestyle=":")
         axes.annotate(
-            event.kind, (event.step, 1.0), xycoords=("data", "axes fraction"), fontsize=8, rotation=90, va="top"
+            event.kind, (event.step, 1.0), xycoords=("data", "axes fraction"), fontsize=10, rotation=90, va="top"
         )
     axes.set_xlabel("update")
     axes.set_ylabel(f"lr/{name}")
