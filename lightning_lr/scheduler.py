@@ -105,24 +105,20 @@ class ScheduledLR(LRScheduler):
         Within Lightning the run's length is known, and finders are done, only when training starts.
         """
         self = cls.__new__(cls)
-        options: dict[str, Any] = {
-            "rules": (), "total_steps": None, "steps_per_epoch": None, "on_horizon_change": "keep",
-            "on_lr_change": "keep", "on_overrun": "error", "start_step": None,
-        }  # fmt: skip
-        self._configure(optimizer, schedule, **{**options, **settings})
+        self._configure(optimizer, schedule, **settings)
         return self
 
     def _configure(
         self,
         optimizer: Optimizer,
         schedule: Schedule,
-        rules: Iterable[object],
-        total_steps: int | None,
-        steps_per_epoch: int | None,
-        on_horizon_change: str,
-        on_lr_change: str,
-        on_overrun: str,
-        start_step: int | None,
+        rules: Iterable[object] = (),
+        total_steps: int | None = None,
+        steps_per_epoch: int | None = None,
+        on_horizon_change: str = "keep",
+        on_lr_change: str = "keep",
+        on_overrun: str = "error",
+        start_step: int | None = None,
     ) -> None:
         if not isinstance(optimizer, Optimizer):
             raise ValueError(f"ScheduledLR: optimizer must be a torch.optim.Optimizer, got {shown(optimizer)}")
@@ -199,9 +195,7 @@ class ScheduledLR(LRScheduler):
 
     def planned_at(self, steps: Iterable[int]) -> list[float]:
         """The factors of some updates as the schedule alone has them, without any event."""
-        track = self._tracks[0]
-        planned = track.schedule.resolve(track.horizon, on_overrun="cut")
-        return [planned(step) for step in steps]
+        return list(map(self._tracks[0].planned(), steps))
 
     def replayed_at(self, steps: Sequence[int]) -> list[float]:
         """The factors of increasing updates, past and future, as schedule and events make them.
@@ -209,14 +203,12 @@ class ScheduledLR(LRScheduler):
         Before a change of the schedule they are NaN, because that schedule is known by its repr only; and so they are
         before the last event that was folded.
         """
-        track = self._tracks[0]
-        planned = track.schedule.resolve(track.horizon, on_overrun="cut")
         events = self.events if self.folded is None else [self.folded, *self.events]
         changed = max((i for i, event in enumerate(events) if event.kind == "schedule"), default=-1)
         first = max(changed, 0)
         began = events[first].step if changed >= 0 or self.folded is not None else 0
         known = [step for step in steps if step >= began]
-        values = replay_at(planned, events[first:], known)
+        values = replay_at(self._tracks[0].planned(), events[first:], known)
         return [float("nan")] * (len(steps) - len(known)) + values
 
     @property
@@ -461,12 +453,10 @@ class ScheduledLR(LRScheduler):
         groups, bound = self.optimizer.param_groups, self._bound
         return len(groups) != len(bound) or (bool(bound) and (groups[0] is not bound[0] or groups[-1] is not bound[-1]))
 
-    def overwritten(self) -> float | None:
-        """The first group's lr, where somebody else has set another than the scheduler; no device is asked."""
+    def overwritten(self) -> bool:
+        """Whether somebody else has set the first group's lr; no device is asked."""
         track = self._tracks[0]
-        if track.floats and track.floats[0][0]["lr"] != track.floats[0][1] * track.factor:
-            return float(track.floats[0][0]["lr"])
-        return None
+        return bool(track.floats) and track.floats[0][0]["lr"] != track.floats[0][1] * track.factor
 
     # a compiled optimizer.step traces its hooks: not this one
     _advance_untraced = torch.compiler.disable(_advance)  # type: ignore[no-untyped-call]

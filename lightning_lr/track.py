@@ -56,6 +56,10 @@ class Track:
         assert self.program is not None, "not started"
         return self.program
 
+    def planned(self) -> Program:
+        """The program as the schedule alone has it, whatever has replaced it since."""
+        return self.schedule.resolve(self.horizon, on_overrun="cut")
+
     # ---- the writer -------------------------------------------------------------------------------------------------
 
     def bind(self, groups: list[dict[str, Any]]) -> None:
@@ -166,8 +170,7 @@ class Track:
         self.finish = None if finish is None else Finish(*finish)
         self.rule_states = tuple(RuleState.of(rule, rules.get(rule.key)) for rule in self.rules)
         if fingerprint == self.fingerprint:
-            own = self.schedule.resolve(horizon, on_overrun="cut")
-            self.program = own if self.finish is None else self.finish.program()
+            self.program = self.planned() if self.finish is None else self.finish.program()
 
     def begin(self, horizon: Horizon, on_overrun: str) -> list[str]:
         """Resolve for a run of this length; returns what to say about it."""

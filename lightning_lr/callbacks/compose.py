@@ -66,21 +66,20 @@ def _own(index: int, optimizer: Optimizer, wishes: Sequence[LRCallback], ours: S
     body = _one(wishes, "schedule")
     if ours and body is not None:
         raise ValueError(
-            f"{_name(body)} and the schedule of configure_optimizers ({ours[0].schedule!r}) both own the lr of "
+            f"{body!r} and the schedule of configure_optimizers ({ours[0].schedule!r}) both own the lr of "
             f"{type(optimizer).__name__}: remove one of them, or join them with >>"
         )
     if ours:
         schedule: Schedule | None = ours[0].schedule
     else:
         schedule = None if body is None else body.schedule
-    source = "the schedule of configure_optimizers" if ours else "" if body is None else _name(body)
+    source = "the schedule of configure_optimizers" if ours else "" if body is None else repr(body)
     whole = _joined(warmup, schedule, source)
     options = _options(wishes)
     rules = _rules(wishes, ours[0].rules if ours else ())
     who = " + ".join(dict.fromkeys([*(["LRScheduleMixin"] if ours else []), *(type(w).__name__ for w in wishes)]))
     if not ours:
-        settings = {**_DEFAULTS, **options, "rules": rules}
-        return Ownership(index, ScheduledLR.deferred(optimizer, whole, **settings), who, True)
+        return Ownership(index, ScheduledLR.deferred(optimizer, whole, rules=rules, **options), who, True)
     scheduler = ours[0]
     if warmup is not None:
         scheduler.schedule = whole
@@ -108,7 +107,7 @@ def _joined(warmup: LRCallback | None, schedule: Schedule | None, source: str) -
         return warmup.schedule
     if isinstance(schedule.phases[0], Warmup):
         raise ValueError(
-            f"{_name(warmup)} and {source} both say how to warm up ({schedule.phases[0]!r}): remove the callback, or "
+            f"{warmup!r} and {source} both say how to warm up ({schedule.phases[0]!r}): remove the callback, or "
             "the schedule's own warmup"
         )
     return warmup.schedule >> schedule
@@ -117,7 +116,7 @@ def _joined(warmup: LRCallback | None, schedule: Schedule | None, source: str) -
 def _one(wishes: Sequence[LRCallback], role: str) -> LRCallback | None:
     found = [wish for wish in wishes if wish.role == role]
     if len(found) > 1:
-        both = " and ".join(map(_name, found))
+        both = " and ".join(map(repr, found))
         fix = "join their phases with >>" if role == "schedule" else "keep one"
         raise ValueError(f"{both} are two of a kind for one optimizer: {fix}, or give each its own optimizer=")
     return found[0] if found else None
@@ -132,7 +131,7 @@ def _rules(wishes: Sequence[LRCallback], own: Sequence[Rule]) -> tuple[Rule, ...
             other = owner_of.setdefault(rule.key, wish)
             if other is not wish:
                 raise ValueError(
-                    f"{other!r} and {_name(wish)} are two of a kind for one optimizer: both {rule.do.kind} by "
+                    f"{other!r} and {wish!r} are two of a kind for one optimizer: both {rule.do.kind} by "
                     f"{rule.monitor!r}: keep one, or join their detectors with | or &"
                 )
             rules.append(rule)
@@ -150,7 +149,7 @@ def _options(wishes: Sequence[LRCallback]) -> dict[str, Any]:
             other, before = said.setdefault(field, (wish, value))
             if before != value:
                 raise ValueError(
-                    f"{_name(other)} says {field}={before!r} and {_name(wish)} says {field}={value!r} for the same "
+                    f"{other!r} says {field}={before!r} and {wish!r} says {field}={value!r} for the same "
                     "optimizer: give it once"
                 )
     return {field: value for field, (_, value) in said.items()}
@@ -159,7 +158,7 @@ def _options(wishes: Sequence[LRCallback]) -> dict[str, Any]:
 def _refuse_others(
     trainer: Trainer, wishes: Sequence[LRCallback], optimizer: Optimizer, owned: Sequence[tuple[Optimizer, Any]]
 ) -> None:
-    who = " + ".join(map(_name, wishes)) or "LRScheduleMixin"
+    who = " + ".join(map(repr, wishes)) or "LRScheduleMixin"
     for other, scheduler in owned:
         if other is optimizer and not isinstance(scheduler, ScheduledLR):
             raise ValueError(
@@ -180,10 +179,6 @@ def _refuse_others(
                 "scheduler in the middle of the run; remove it, and end the schedule with Constant(…, factor=…) "
                 "beside EMAWeightAveraging or WeightAveraging, which leave the lr alone"
             )
-
-
-def _name(callback: LRCallback) -> str:
-    return repr(callback)
 
 
 def advice(trainer: Trainer, owners: Sequence[Ownership]) -> list[str]:

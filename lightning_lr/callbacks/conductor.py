@@ -187,7 +187,7 @@ class Conductor:
     def before_update(self, trainer: Trainer) -> None:
         """Make sure of the lr that the coming update uses, then log it."""
         for scheduler in self.schedulers:
-            if scheduler.groups_changed() or scheduler.overwritten() is not None:
+            if scheduler.groups_changed() or scheduler.overwritten():
                 self.check_groups()
         self.reporter.before_update(trainer)
 
@@ -217,8 +217,6 @@ class Conductor:
                 owner.scheduler.evaluate(mine, check=check, epoch=trainer.current_epoch)
             except ValueError as error:
                 raise ValueError(f"{owner.who}: {error}") from None
-            if owner.scheduler.should_stop:
-                trainer.should_stop = True
 
     def epoch_starts(self, trainer: Trainer) -> None:
         """Callbacks such as BaseFinetuning add groups, or write an lr of their own, at this point."""

@@ -63,7 +63,7 @@ class Monitors:
             return {}
         self._checks += 1
         metrics = trainer.callback_metrics
-        mine = [(FRESH if lr == lr else NEVER, lr) for lr in factors]
+        mine = [(FRESH, lr) for lr in factors]
         for name in self.sync:
             value = metrics.get(name)
             if value is None:

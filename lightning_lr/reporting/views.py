@@ -14,6 +14,8 @@ from lightning_lr.reporting.scalars import is_tensorboard
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from lightning_lr.scheduler import ScheduledLR
+
 PLAN_POINTS = 500
 MAX_FIGURES = 10
 LOSSES = ["(.*/)?(train|val|valid|validation)?[_/]?loss.*"]
@@ -49,7 +51,7 @@ def write_plan(loggers: Sequence[Any], sources: Sequence[Source]) -> None:
     """The plan as a sub-run under the same tags: TensorBoard colours by run, so plan and actual overlay."""
     for logger in boards(loggers):
         folder = getattr(logger, "log_dir", None)
-        curves = [(source, *planned) for source in sources if (planned := _planned(source)) is not None]
+        curves = [(source, total) for source in sources if (total := _total(source)) is not None]
         if folder is None or not curves or "://" in str(folder):  # a bucket is no folder
             continue
         from tensorboard.compat.proto.event_pb2 import Event
@@ -60,26 +62,29 @@ def write_plan(loggers: Sequence[Any], sources: Sequence[Source]) -> None:
         for old in path.glob("events.out.tfevents.*"):
             old.unlink()  # a run that goes on plans anew
         writer = EventFileWriter(str(path))
-        for source, steps, factors in curves:
-            for step, factor in zip(steps, factors, strict=True):
+        for source, total in curves:
+            assert source.scheduler is not None
+            steps = steps_of(total, _phases(source.scheduler))
+            for step, factor in zip(steps, source.scheduler.planned_at(steps), strict=True):
                 points = [Summary.Value(tag=f"lr/{name}", simple_value=base * factor) for name, base in source.peaks()]
                 writer.add_event(Event(step=step, wall_time=time.time(), summary=Summary(value=points)))
         writer.close()
 
 
-def _planned(source: Source) -> tuple[list[int], list[float]] | None:
-    scheduler = source.scheduler
-    total = None if scheduler is None or scheduler.run_horizon is None else scheduler.run_horizon.total_steps
-    if scheduler is None or not total:
-        return None
-    steps = steps_of(total, [segment.begin for segment in scheduler.program.segments])
-    return steps, scheduler.planned_at(steps)
+def _total(source: Source) -> int | None:
+    """How many updates there are to draw, where a scheduler knows."""
+    run = None if source.scheduler is None else source.scheduler.run_horizon
+    return None if run is None else run.total_steps
+
+
+def _phases(scheduler: ScheduledLR) -> list[int]:
+    return [segment.begin for segment in scheduler.program.segments]
 
 
 def figure(source: Source) -> Figure | None:
     """Plan and actual of one optimizer's first group, decisions marked; ``None`` without matplotlib or a length."""
-    planned = _planned(source)
-    if planned is None or source.scheduler is None:
+    total = _total(source)
+    if total is None or source.scheduler is None:
         return None
     try:
         from matplotlib.figure import Figure
@@ -87,7 +92,7 @@ def figure(source: Source) -> Figure | None:
         return None
     events = source.scheduler.events
     name, base = source.peaks()[0]
-    steps = steps_of(planned[0][-1] + 1, [*planned[0], *(event.step for event in events)])
+    steps = steps_of(total, [*_phases(source.scheduler), *(event.step for event in events)])
     picture = Figure(figsize=(5, 3), dpi=100, layout="constrained")
     axes = picture.add_subplot()
     axes.plot(steps, [base * f for f in source.scheduler.planned_at(steps)], label="plan", color="tab:blue", alpha=0.6)
