@@ -12,7 +12,7 @@ event so far, ``factor(t) = program(t)``.
 Where things are, from the bottom up; imports go downward only::
 
     core/         numbers in, numbers out: durations, schedules, programs, detectors, rules, the control
-    track.py      one program and its control for the groups of one optimizer, and how it resumes
+    track.py      one program and its control for some groups and one of their numbers, and how it resumes
     scheduler.py  ScheduledLR: the one writer of the lr, clocked by the optimizer
     reporting/    what is written where: the plan, names of curves, points
     callbacks/    what is wanted; the conductor that gathers it, once per fit
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from lightning_lr.core.presets import wsd as wsd
     from lightning_lr.core.program import Program as Program
     from lightning_lr.core.rules import Rule as Rule
+    from lightning_lr.core.schedules import Beside as Beside
     from lightning_lr.core.schedules import Chain as Chain
     from lightning_lr.core.schedules import Constant as Constant
     from lightning_lr.core.schedules import Cosine as Cosine
@@ -77,6 +78,7 @@ if TYPE_CHECKING:
     from lightning_lr.core.schedules import Temperature as Temperature
     from lightning_lr.core.schedules import Warmup as Warmup
     from lightning_lr.core.schedules.base import Schedule as Schedule
+    from lightning_lr.core.tracks import Track as Track
     from lightning_lr.mixin import LRScheduleMixin as LRScheduleMixin
     from lightning_lr.scheduler import ScheduledLR as ScheduledLR
 
@@ -87,14 +89,15 @@ _HOMES = {
     "core.program": "Program",
     "core.schedules.base": "Schedule",
     "core.schedules": (
-        "Chain Constant Cosine CosineRestarts Custom Cyclic Exponential InverseSqrt InverseTime Linear MultiStep "
-        "OneMinusSqrt Polynomial Rex StepDecay Temperature Warmup"
+        "Beside Chain Constant Cosine CosineRestarts Custom Cyclic Exponential InverseSqrt InverseTime Linear "
+        "MultiStep OneMinusSqrt Polynomial Rex StepDecay Temperature Warmup"
     ),
     "core.presets": ("cosine_with_warmup flat_cosine infinite linear_with_warmup one_cycle slanted_triangular wsd"),
     "core.actions": "Adapt Cooldown Freeze Reduce Restart Stop",
     "core.control": "Control Event replay",
     "core.detectors": "Detector Patience Trend Window",
     "core.rules": "Rule",
+    "core.tracks": "Track",
     "callbacks": (
         "LRCallback LRController LRFreeze LRLogger LRMultiPhaseDecay LRPlateauReduction LRStagnationRestart LRWarmup"
     ),

@@ -23,9 +23,10 @@ from lightning_lr.core.program import Program
 from lightning_lr.core.rules import CHECKS, Rule, as_rules
 from lightning_lr.core.schedules.base import Schedule
 from lightning_lr.core.schedules.coerce import as_schedule
-from lightning_lr.track import Track
+from lightning_lr.core.tracks import Track, as_groups, as_tracks, label, partition, refuse_unknown, settled
+from lightning_lr.track import LiveTrack, live_tracks, read, slot, store
 
-FORMAT = 1
+FORMAT = 2
 HORIZON_CHANGES = ("keep", "stretch", "error")
 LR_CHANGES = ("keep", "use_new", "error")
 MAX_EVENTS = 1000
@@ -45,7 +46,8 @@ class ScheduledLR(LRScheduler):
 
     Args:
         optimizer: any ``torch.optim.Optimizer``; its groups need a numeric ``"lr"``.
-        schedule: a schedule, or a list of phases.
+        schedule: a schedule, or a list of phases; ``None`` leaves alone what no track is about.
+        tracks: schedules and rules for some of the groups, or for other keys than the lr: :class:`~lightning_lr.Track`.
         total_steps: optimizer updates of the whole run, needed by shares (``"5%"``) and by a phase that takes the rest.
         rules: what metrics may change; :meth:`evaluate` hands their values over.
         steps_per_epoch: updates per epoch, needed by durations in epochs.
@@ -74,9 +76,10 @@ class ScheduledLR(LRScheduler):
     def __init__(
         self,
         optimizer: Optimizer,
-        schedule: Schedule,
+        schedule: Schedule | Sequence[Schedule] | None,
         *,
         rules: Iterable[object] = (),
+        tracks: Iterable[object] = (),
         total_steps: int | None = None,
         steps_per_epoch: int | None = None,
         on_horizon_change: str = "keep",
@@ -86,8 +89,8 @@ class ScheduledLR(LRScheduler):
     ) -> None:
         # LRScheduler.__init__ is not called: it patches optimizer.step and writes the lr.
         self._configure(
-            optimizer, schedule, rules, total_steps, steps_per_epoch, on_horizon_change, on_lr_change, on_overrun,
-            start_step,
+            optimizer, schedule, rules, tracks, total_steps, steps_per_epoch, on_horizon_change, on_lr_change,
+            on_overrun, start_step,
         )  # fmt: skip
         if hasattr(optimizer.step, "_wrapped_by_lr_sched"):
             raise ValueError(
@@ -99,7 +102,7 @@ class ScheduledLR(LRScheduler):
             warnings.warn(f"ScheduledLR: {note}", stacklevel=2)
 
     @classmethod
-    def deferred(cls, optimizer: Optimizer, schedule: Schedule, **settings: Any) -> ScheduledLR:
+    def deferred(cls, optimizer: Optimizer, schedule: Any = None, **settings: Any) -> ScheduledLR:
         """A scheduler that waits for :meth:`start`: it counts nothing, writes nothing and sets no ``initial_lr``.
 
         Within Lightning the run's length is known, and finders are done, only when training starts.
@@ -111,8 +114,9 @@ class ScheduledLR(LRScheduler):
     def _configure(
         self,
         optimizer: Optimizer,
-        schedule: Schedule,
+        schedule: Any,
         rules: Iterable[object] = (),
+        tracks: Iterable[object] = (),
         total_steps: int | None = None,
         steps_per_epoch: int | None = None,
         on_horizon_change: str = "keep",
@@ -146,44 +150,75 @@ class ScheduledLR(LRScheduler):
         self.foreign_state = False
         self.misdelivered: dict[str, Any] | None = None
         self.events: list[Event] = []
-        self.folded: Event | None = None
+        self.folded: dict[int, Event] = {}
         self.run_horizon: Horizon | None = None
         self.should_stop = False
         self._evaluated = False
         self.checked_at = -1
         self.listener: Callable[[Event], None] | None = None
-        self._tracks = [Track(as_schedule(schedule, "ScheduledLR: schedule"), as_rules(rules, "ScheduledLR: rules"))]
-        self._configured = self._initial_lrs()
-        self._own_groups = len(self._configured)  # how many the code makes; callbacks may add more, and put them back
+        self._own_groups = len(optimizer.param_groups)  # that the code makes; callbacks may add more, and put them back
+        self.groups_may_come = False
+        """Whether a track may name groups that are not there yet."""
+        general = as_rules(rules, "ScheduledLR: rules")
+        wanted = list(as_tracks(tracks, "ScheduledLR: tracks"))
+        if schedule is not None or general or not wanted:
+            wanted.insert(0, Track(as_schedule(schedule, "ScheduledLR: schedule"), rules=general))
+        self.tracks = wanted
         self._saved: dict[str, Any] | None = None
         self._handles: list[Any] = []
         self._bound: list[dict[str, Any]] = []
+        self.bindings = 0
+        """How often the groups were found again: what is derived from them is new then."""
 
     # ---- what it is -------------------------------------------------------------------------------------------------
 
     @property
-    def schedule(self) -> Schedule:
-        """What the user wrote."""
-        return self._tracks[0].schedule
+    def tracks(self) -> tuple[Track, ...]:
+        """What the user wrote: which groups and keys follow which schedule, by which rules."""
+        return self._wanted
 
-    @schedule.setter
-    def schedule(self, schedule: Schedule) -> None:
+    @tracks.setter
+    def tracks(self, tracks: Iterable[Track]) -> None:
         if self.started:
-            raise ValueError("ScheduledLR: the schedule cannot change after training has started")
-        self._tracks[0].schedule = schedule
+            raise ValueError("ScheduledLR: schedules and rules cannot change after training has started")
+        self._wanted = tuple(tracks)
+        settled_tracks = settled(self._wanted)
+        self._tracks = live_tracks(settled_tracks)
+        self._partition()
+        self._configured = {}
+        for track in self._tracks:
+            for i in track.members:
+                group = self.optimizer.param_groups[i]
+                try:
+                    self._configured[track.key, i] = float(group.get(track.initial, read(group, track.key)))
+                except ValueError as error:
+                    raise ValueError(f"ScheduledLR: {track.id} of group {i} of {self._name}: {error}") from None
+        for wanted in settled_tracks:
+            values = [self._configured[t.key, i] for t in self._tracks if t.wanted is wanted for i in t.members]
+            if wanted.key != "lr" and values and not any(values):
+                raise ValueError(
+                    f"ScheduledLR: {wanted.key} is 0 in every group of {self._name} that {wanted!r} is about, and a "
+                    "schedule multiplies it: give the optimizer the value that the schedule is to start from"
+                )
+
+    @property
+    def _name(self) -> str:
+        return type(self.optimizer).__name__
+
+    @property
+    def live(self) -> Sequence[LiveTrack]:
+        """The tracks as they run, those of the lr first."""
+        return self._tracks
+
+    @property
+    def schedule(self) -> Schedule:
+        """The first track's schedule."""
+        return self._tracks[0].schedule
 
     @property
     def rules(self) -> tuple[Rule, ...]:
-        """What metrics may change."""
-        return self._tracks[0].rules
-
-    @rules.setter
-    def rules(self, rules: Iterable[object]) -> None:
-        if self.started:
-            raise ValueError("ScheduledLR: the rules cannot change after training has started")
-        self._tracks = [
-            Track(track.schedule, as_rules(rules, "ScheduledLR: rules"), track.key) for track in self._tracks
-        ]
+        """What metrics may change: the rules of all tracks, each once."""
+        return tuple(dict.fromkeys(rule for track in self._tracks for rule in track.rules))
 
     @property
     def program(self) -> Program:
@@ -193,22 +228,23 @@ class ScheduledLR(LRScheduler):
             raise RuntimeError("ScheduledLR: not started yet; the run's length is known when training starts")
         return program
 
-    def planned_at(self, steps: Iterable[int]) -> list[float]:
-        """The factors of some updates as the schedule alone has them, without any event."""
-        return list(map(self._tracks[0].planned(), steps))
+    def planned_at(self, steps: Iterable[int], track: int = 0) -> list[float]:
+        """The factors of some updates as a track's schedule alone has them, without any event."""
+        return list(map(self._tracks[track].planned(), steps))
 
-    def replayed_at(self, steps: Sequence[int]) -> list[float]:
-        """The factors of increasing updates, past and future, as schedule and events make them.
+    def replayed_at(self, steps: Sequence[int], track: int = 0) -> list[float]:
+        """The factors of increasing updates, past and future, as a track's schedule and events make them.
 
         Before a change of the schedule they are NaN, because that schedule is known by its repr only; and so they are
         before the last event that was folded.
         """
-        events = self.events if self.folded is None else [self.folded, *self.events]
+        mine = [event for event in self.events if event.track == track]
+        events = [self.folded[track], *mine] if track in self.folded else mine
         changed = max((i for i, event in enumerate(events) if event.kind == "schedule"), default=-1)
         first = max(changed, 0)
-        began = events[first].step if changed >= 0 or self.folded is not None else 0
+        began = events[first].step if changed >= 0 or track in self.folded else 0
         known = [step for step in steps if step >= began]
-        values = replay_at(self._tracks[0].planned(), events[first:], known)
+        values = replay_at(self._tracks[track].planned(), events[first:], known)
         return [float("nan")] * (len(steps) - len(known)) + values
 
     @property
@@ -226,14 +262,28 @@ class ScheduledLR(LRScheduler):
         """What the groups hold now, as a multiple of their initial lr."""
         return self._tracks[0].factor
 
+    @property
+    def factors(self) -> list[float]:
+        """The factor of every track."""
+        return [track.factor for track in self._tracks]
+
     def factor_at(self, t: int) -> float:
         """The factor of update ``t``, if no further event happens."""
         return factor(self.program, self.control, t)
 
+    def per_group(self, key: str = "lr") -> list[tuple[LiveTrack | None, float]]:
+        """For every group the track of this key that it follows, and the value it starts from.
+
+        A group that follows none has the value that it holds.
+        """
+        owner = {i: (track, base) for track in self._tracks if track.key == key for i, base in track.started_from()}
+        groups = enumerate(self.optimizer.param_groups)
+        return [owner[i] if i in owner else (None, read(group, key)) for i, group in groups]
+
     @property
     def base_lrs(self) -> list[float | torch.Tensor]:  # type: ignore[override]
         """The groups' initial lrs, their peaks."""
-        return list(self._tracks[0].bases) if self.started else list(self._configured)
+        return [base for _, base in self.per_group()]
 
     @property
     def last_epoch(self) -> int:  # type: ignore[override]
@@ -244,8 +294,7 @@ class ScheduledLR(LRScheduler):
         """The lr that each group holds now, as plain floats: what its next update will use."""
         if not self.started:
             return [float(group["lr"]) for group in self.optimizer.param_groups]
-        now = self._tracks[0].factor
-        return [base * now for base in self._tracks[0].bases]
+        return [base if track is None else base * track.factor for track, base in self.per_group()]
 
     @property
     def _last_lr(self) -> list[float | torch.Tensor]:  # type: ignore[override]
@@ -268,7 +317,8 @@ class ScheduledLR(LRScheduler):
                 f"ScheduledLR: this {type(self.optimizer).__name__} already has the ScheduledLR of {owner.schedule!r}; "
                 "two owners would overwrite each other's lr: call its detach() first"
             )
-        notes = [note for track in self._tracks for note in self._resolve(track, horizon)]
+        self.refuse_unknown_groups()
+        notes = self._resolve_all(horizon)
         self.run_horizon = horizon
         notes += self._settle_bases()
         notes += [note for track in self._tracks for note in track.check(horizon, self.on_overrun)]
@@ -288,7 +338,8 @@ class ScheduledLR(LRScheduler):
         """Let go of the optimizer: its updates are counted no more, and its present lr is a next scheduler's peak."""
         self.release()
         for group in self.optimizer.param_groups:
-            group.pop("initial_lr", None)
+            for track in self._tracks:
+                group.pop(track.initial, None)
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy, together with its optimizer, runs on its own: hooks are made anew, nobody listens."""
@@ -309,19 +360,26 @@ class ScheduledLR(LRScheduler):
         if getattr(self.optimizer, "_lightning_lr_owner", None) is self:
             del self.optimizer._lightning_lr_owner
 
-    def _resolve(self, track: Track, horizon: Horizon) -> list[str]:
-        """Give the track its program and its control: new ones, or those of the loaded state."""
+    def _resolve_all(self, horizon: Horizon) -> list[str]:
+        """Give every track its program and its control: new ones, or those of the loaded state."""
         if self._saved is None:
             if not self.started:
                 self.updates = self.start_step or 0
-            return track.begin(horizon, self.on_overrun)
-        event: Event | None
-        if track.program is None:  # the saved schedule is not this one
-            notes, event = track.change_schedule(horizon, self.on_overrun, self.updates)
-        else:
-            notes, event = track.change_horizon(horizon, self.on_horizon_change, self.updates)
-        if event is not None:
-            self._record(event._replace(track=self._tracks.index(track)))
+            return list(dict.fromkeys(n for track in self._tracks for n in track.begin(horizon, self.on_overrun)))
+        notes: list[str] = []
+        for i, track in enumerate(self._tracks):
+            event: Event | None
+            if track.program is None:  # the saved schedule is not this one, or it is new
+                told, event = track.change_schedule(horizon, self.on_overrun, self.updates)
+            else:
+                told, event = track.change_horizon(horizon, self.on_horizon_change, self.updates)
+            if event is not None:
+                self._record(event._replace(track=i))
+            if track.leader is None or track.program is None or not notes:  # what keeps a clock says nothing new
+                notes += told
+        gone = ", ".join(id for id in self._saved["tracks"] if id not in {track.id for track in self._tracks})
+        if gone:
+            notes.append(f"the checkpoint has a schedule of {gone}, and the code has none: it stays as it was restored")
         return notes
 
     def end_of(self) -> int | None:
@@ -332,8 +390,9 @@ class ScheduledLR(LRScheduler):
         self.events.append(event)
         while len(self.events) > MAX_EVENTS:  # the oldest is folded into what it left: its control, and any cooldown
             oldest = self.events.pop(0)
-            before = None if self.folded is None or oldest.kind == "schedule" else self.folded.finish
-            self.folded = oldest._replace(finish=oldest.finish or before)
+            earlier = self.folded.get(oldest.track)
+            before = None if earlier is None or oldest.kind == "schedule" else earlier.finish
+            self.folded[oldest.track] = oldest._replace(finish=oldest.finish or before)
         if self.listener is not None:
             self.listener(event)
 
@@ -364,34 +423,61 @@ class ScheduledLR(LRScheduler):
         values = {name: float(value) for name, value in metrics.items() if name in watched}
         acted = []
         for i, track in enumerate(self._tracks):
-            event = track.evaluate(values, check, self.updates, self._run())
+            event = track.evaluate(values, check, self.updates, self._run()) if track.rules else None
             if event is not None:
                 action = next(rule.do for rule in track.rules if rule.key == event.rule)
                 acted.append(self._carry_out(action, event._replace(track=i, epoch=epoch)))
         return acted
 
-    def apply(self, action: Action, *, epoch: int | None = None, rule: str = "by hand") -> Event:
+    def apply(
+        self,
+        action: Action,
+        *,
+        groups: int | str | Sequence[int | str] | None = None,
+        key: str = "lr",
+        epoch: int | None = None,
+        rule: str = "by hand",
+    ) -> Event:
         """Act by hand, now: ``scheduler.apply(Reduce(0.5))``. Recorded, logged and resumed like any other event.
+
+        Args:
+            action: what to do.
+            groups: of the schedules that named these groups; ``None``: of all.
+            key: of this key of the groups.
+            epoch, rule: for the record.
+
+        Returns:
+            The event; the first, where several schedules of this key changed.
 
         Raises:
             ValueError: it cannot act: nothing is left to reduce, no run is left, or a cooldown is going on.
         """
         action = as_action(action, "apply: action")
-        run = self._run()
+        run, chosen = self._run(), as_groups(groups, "apply: groups")
         action.check(run)
-        track = self._tracks[0]
-        outcome = action.act(track.situation(self.updates, run))
-        if outcome is None:
-            raise ValueError(f"apply: {action!r} cannot act at update {self.updates} (scale {track.control.scale:g})")
-        return self._carry_out(
-            action, track.adopt(action, outcome, self.updates, run, True)._replace(rule=rule, epoch=epoch)
-        )
+        acted: list[Event] = []
+        for i, track in enumerate(self._tracks):
+            if track.key != key or (chosen is not None and track.wanted.groups != chosen):
+                continue
+            outcome = action.act(track.situation(self.updates, run))
+            if outcome is not None:
+                event = track.adopt(action, outcome, self.updates, run, True)
+                acted.append(self._carry_out(action, event._replace(track=i, rule=rule, epoch=epoch)))
+        if not acted:
+            scales = ", ".join(f"scale {track.control.scale:g} of {track.id}" for track in self._tracks)
+            raise ValueError(f"apply: {action!r} cannot act at update {self.updates} ({scales})")
+        return acted[0]
 
     def _carry_out(self, action: Action, event: Event) -> Event:
         if action.kind == "stop":
             self.should_stop = True
+        acted = self._tracks[event.track]
+        for track in self._tracks:
+            if track.leader is acted:
+                track.follow(event)
         if getattr(action, "reset_momentum", False):
-            for state in self.optimizer.state.values():
+            groups = [self.optimizer.param_groups[i] for i in acted.members]
+            for state in (self.optimizer.state.get(p, {}) for group in groups for p in group["params"]):
                 for name in ("momentum_buffer", "exp_avg"):
                     if isinstance(state.get(name), torch.Tensor):
                         state[name].zero_()
@@ -405,30 +491,53 @@ class ScheduledLR(LRScheduler):
             raise RuntimeError("ScheduledLR: not started yet; decisions are made while training runs")
         return self.run_horizon
 
-    def _initial_lrs(self) -> list[float]:
-        return [float(group.get("initial_lr", group["lr"])) for group in self.optimizer.param_groups]
-
     def _settle_bases(self) -> list[str]:
-        """Every group's ``initial_lr``: its lr as it stands, or, where something was loaded, the one that was saved."""
+        """Every group's ``initial_…``: its value as it stands, or, where something was loaded, the saved one."""
         groups = self.optimizer.param_groups
-        if self._deferred and not (self.resumed or self.foreign_state or self.start_step is not None):
-            for group in groups:  # a finder may have set another since
-                group["initial_lr"] = float(group["lr"])
-            return []
+        fresh = self._deferred and not (self.resumed or self.foreign_state or self.start_step is not None)
         notes = []
-        for i, (group, new) in enumerate(zip(groups[: self._own_groups], self._configured, strict=False)):
-            old = float(group.setdefault("initial_lr", float(group["lr"])))
-            if old == new:
-                continue
-            change = f"the lr of group {i} is {new:g} in the code and {old:g} in the checkpoint"
-            if self.on_lr_change == "error":
-                raise ValueError(f'ScheduledLR: {change}: restore it, or ask for on_lr_change="keep" or "use_new"')
-            if self.on_lr_change == "use_new":
-                group["initial_lr"] = new
-                notes.append(f"{change}; the code's is used from here on")
-            else:
-                notes.append(f"{change}; the checkpoint's is kept: on_lr_change=\"use_new\" would use the code's")
+        for track in self._tracks:
+            key = track.key
+            for i in track.members:
+                group = groups[i]
+                if fresh:  # a finder may have set another since
+                    group[track.initial] = read(group, key)
+                    continue
+                new = self._configured.get((key, i)) if i < self._own_groups else None
+                old = float(group.setdefault(track.initial, read(group, key)))
+                if new is None or old == new:
+                    continue
+                change = f"the {key} of group {i} is {new:g} in the code and {old:g} in the checkpoint"
+                if self.on_lr_change == "error":
+                    raise ValueError(f'ScheduledLR: {change}: restore it, or ask for on_lr_change="keep" or "use_new"')
+                if self.on_lr_change == "use_new":
+                    group[track.initial] = new
+                    notes.append(f"{change}; the code's is used from here on")
+                else:
+                    notes.append(f"{change}; the checkpoint's is kept: on_lr_change=\"use_new\" would use the code's")
         return notes
+
+    def refuse_unknown_groups(self) -> None:
+        """``ValueError`` for a track that names groups which are not there, unless some may come."""
+        self._partition()
+        if not self.groups_may_come:
+            names = [label(i, group) for i, group in enumerate(self.optimizer.param_groups)]
+            refuse_unknown([track.wanted for track in self._tracks], names, self._name)
+
+    def _partition(self) -> None:
+        """Which groups each track is about, now."""
+        names = [label(i, group) for i, group in enumerate(self.optimizer.param_groups)]
+        wanted = list({id(track.wanted): track.wanted for track in self._tracks}.values())
+        owned = dict(zip(map(id, wanted), partition(wanted, names), strict=True))
+        led: set[tuple[str, int]] = set()
+        for track in self._tracks:  # those of the lr come first
+            mine = owned[id(track.wanted)]
+            if track.leader is not None:
+                mine = tuple(i for i in mine if i in track.leader.members)
+                led |= {(track.key, i) for i in mine}
+            elif track.key != "lr":
+                mine = tuple(i for i in mine if (track.key, i) not in led)
+            track.members = mine
 
     # ---- its clock --------------------------------------------------------------------------------------------------
 
@@ -456,24 +565,31 @@ class ScheduledLR(LRScheduler):
     def overwritten(self) -> bool:
         """Whether somebody else has set the first group's lr; no device is asked."""
         track = self._tracks[0]
-        return bool(track.floats) and track.floats[0][0]["lr"] != track.floats[0][1] * track.factor
+        return bool(track.floats) and track.floats[0][0][track.key] != track.floats[0][1] * track.factor
 
     # a compiled optimizer.step traces its hooks: not this one
     _advance_untraced = torch.compiler.disable(_advance)  # type: ignore[no-untyped-call]
 
     def _after_load(self, optimizer: Optimizer) -> None:
         """``optimizer.load_state_dict`` made new group dictionaries: find them, and what they were to hold."""
-        for group, base in zip(optimizer.param_groups, self._tracks[0].bases, strict=False):
-            group.setdefault("initial_lr", base)
+        for track in self._tracks:
+            for i, base in track.started_from():
+                if i < len(optimizer.param_groups):
+                    optimizer.param_groups[i].setdefault(track.initial, base)
+        self._partition()
         self.resumed = True
         for note in self._settle_bases():
             warnings.warn(f"ScheduledLR: {note}", stacklevel=2)
         self.rewrite()
 
     def _rebind(self) -> None:
+        if len(self._bound) != len(self.optimizer.param_groups):
+            self._partition()
+        seen: set[int] = set()
         for track in self._tracks:
-            track.bind(self.optimizer.param_groups)
+            track.bind(self.optimizer.param_groups, seen)
         self._bound = list(self.optimizer.param_groups)
+        self.bindings += 1
 
     def rewrite(self) -> None:
         """Take in groups that are new, and write the current lr again, whoever wrote another since."""
@@ -506,13 +622,12 @@ class ScheduledLR(LRScheduler):
         return {
             **state,
             "updates": self.updates,
-            "tracks": [track.state() for track in self._tracks],
-            "program_horizon": self._tracks[0].horizon.state(),
+            "tracks": {track.id: track.state() for track in self._tracks},
             "run_horizon": self.run_horizon.state(),
             "checked_at": self.checked_at,
             "groups": self._own_groups,
             "events": [event.state() for event in self.events],
-            **({} if self.folded is None else {"folded": self.folded.state()}),
+            **({} if not self.folded else {"folded": [event.state() for event in self.folded.values()]}),
         }
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -542,19 +657,25 @@ class ScheduledLR(LRScheduler):
         self._load(dict(state_dict))
 
     def _load(self, state: dict[str, Any]) -> None:
+        state = _newest(state)
         horizon = self.run_horizon
         self._saved, self.resumed = state, True
         self.updates, self.checked_at, self._own_groups = state["updates"], state["checked_at"], state["groups"]
-        self.events = [Event.of(event) for event in state["events"]]
-        self.folded = Event.of(state["folded"]) if "folded" in state else None
+        place = {track.id: i for i, track in enumerate(self._tracks)}
+        moved = [place.get(id, -1) for id in state["tracks"]]  # the events of a track that is gone are nobody's
+        self.events = [_moved(Event.of(event), moved) for event in state["events"]]
+        folded = [_moved(Event.of(event), moved) for event in state.get("folded", [])]
+        self.folded = {event.track: event for event in folded}
         self.run_horizon = Horizon(*state["run_horizon"])
-        for track, saved in zip(self._tracks, state["tracks"], strict=False):
-            track.load(saved, Horizon(*state["program_horizon"]))
+        for track in self._tracks:
+            if track.id in state["tracks"]:
+                track.load(state["tracks"][track.id])
+            else:
+                track.program = None  # new since the checkpoint
         if self.started:  # a plain loop: the run's length is known already
             assert horizon is not None
-            for track in self._tracks:
-                for note in self._resolve(track, horizon):
-                    warnings.warn(f"ScheduledLR: {note}", stacklevel=3)
+            for note in self._resolve_all(horizon):
+                warnings.warn(f"ScheduledLR: {note}", stacklevel=3)
             self.run_horizon = horizon
             self.rewrite()
         else:
@@ -562,12 +683,29 @@ class ScheduledLR(LRScheduler):
 
     def _write_early(self) -> None:
         """Within Lightning the state arrives before training starts; what runs in between sees the right lr."""
+        self._partition()
         for track in self._tracks:
-            if track.program is not None:
-                now = track.factor = factor(track.program, track.control, self.updates)
-                for group in self.optimizer.param_groups:
-                    if track.initial in group and not isinstance(group[track.key], torch.Tensor):
-                        group[track.key] = float(group[track.initial]) * now
+            if track.program is None:
+                continue
+            now = track.factor = factor(track.program, track.control, self.updates)
+            for group in (self.optimizer.param_groups[i] for i in track.members):
+                name, index = slot(group, track.key)
+                held = group[name] if index is None else group[name][index]
+                if track.initial in group and not isinstance(held, torch.Tensor):
+                    store(group, track.key, float(group[track.initial]) * now)
+
+
+def _moved(event: Event, places: Sequence[int]) -> Event:
+    return event._replace(track=places[event.track] if 0 <= event.track < len(places) else -1)
+
+
+def _newest(state: dict[str, Any]) -> dict[str, Any]:
+    """A state of an earlier format in today's."""
+    if state["lightning_lr"] == 1:  # one track, of the lr; its horizon stood beside it
+        tracks = {"lr": [*state["tracks"][0], state["program_horizon"]]}
+        folded = [state["folded"]] if "folded" in state else []
+        return {**state, "lightning_lr": 2, "tracks": tracks, "folded": folded}
+    return state
 
 
 ScheduledLR.__init__ = suggesting(ScheduledLR.__init__)  # type: ignore[method-assign]

@@ -1,4 +1,4 @@
-"""A track: which hyperparameter follows which program, under which control, by which rules; and how it resumes."""
+"""A track that runs: which groups follow which program, under which control, by which rules; and how it resumes."""
 
 from __future__ import annotations
 
@@ -10,23 +10,77 @@ from typing import Any
 import torch
 
 from lightning_lr.core.actions import Action, Outcome, Situation
-from lightning_lr.core.control import UNTOUCHED, Control, Event, Finish, factor, stretched, update_at
+from lightning_lr.core.checks import did_you_mean
+from lightning_lr.core.control import (
+    UNTOUCHED,
+    Control,
+    Event,
+    Finish,
+    beside,
+    factor,
+    halted,
+    stretched,
+    update_at,
+)
 from lightning_lr.core.durations import Horizon
 from lightning_lr.core.program import Program
-from lightning_lr.core.rules import Rule, RuleState, decide
-from lightning_lr.core.schedules.base import Schedule
+from lightning_lr.core.rules import RuleState, decide
+from lightning_lr.core.tracks import Track
+
+BETAS = {"momentum": 0, "beta1": 0, "beta2": 1}
 
 
-class Track:
-    """One program and its control for one key of the parameter groups.
+def slot(group: Mapping[str, Any], key: str) -> tuple[str, int | None]:
+    """Where a group keeps what a key names: its own key, and the place within ``betas`` where it is one of those.
+
+    Raises:
+        ValueError: the group has no such number.
+
+    >>> slot({"momentum": 0.9}, "momentum"), slot({"betas": (0.9, 0.999)}, "momentum")
+    (('momentum', None), ('betas', 0))
+    """
+    name, index = (key, None) if key in group or key not in BETAS or "betas" not in group else ("betas", BETAS[key])
+    value = group.get(name)
+    if index is not None and isinstance(value, (tuple, list)) and len(value) == 2:
+        value = value[index]
+    numeric = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if numeric or (isinstance(value, torch.Tensor) and value.numel() == 1):
+        return name, index
+    raise ValueError(f"it has no numeric {key!r}{did_you_mean(key, group)}; it has {', '.join(map(str, group))}")
+
+
+def read(group: Mapping[str, Any], key: str) -> float:
+    """The number that a group holds under a key."""
+    name, index = slot(group, key)
+    return float(group[name] if index is None else group[name][index])
+
+
+def store(group: dict[str, Any], key: str, value: Any) -> None:
+    """Put a value where a group keeps what a key names."""
+    name, index = slot(group, key)
+    if index is None:
+        group[name] = value
+    else:
+        group[name] = tuple(value if i == index else other for i, other in enumerate(group[name]))
+
+
+class LiveTrack:
+    """One program and its control for one key of some parameter groups.
 
     ``factor`` is what the groups hold now, as a multiple of their own base values.
+
+    Args:
+        wanted: what the user asked for; see :func:`~lightning_lr.core.tracks.settled`.
+        leader: the track of the lr whose clock it keeps, if it does.
     """
 
-    def __init__(self, schedule: Schedule, rules: Sequence[Rule] = (), key: str = "lr") -> None:
-        self.key = key
-        self.schedule = schedule
-        self.rules = tuple(rules)
+    def __init__(self, wanted: Track, leader: LiveTrack | None = None) -> None:
+        assert wanted.schedule is not None, "tracks are settled first"
+        self.wanted, self.leader = wanted, leader
+        self.key, self.schedule, self.rules = wanted.key, wanted.schedule, wanted.rules
+        self.id: str = wanted.id if leader is None or leader.wanted.groups is None else f"{wanted.id}@{leader.id}"
+        self.initial = f"initial_{self.key}"
+        """The group's key for the base value: torch's own name, so optimizers save and restore it."""
         self.program: Program | None = None
         self.horizon = Horizon(None)  # the schedule's own; a run that goes on may have another
         self.fitted = Horizon(None)  # the run's length that the control was last fitted to
@@ -35,14 +89,11 @@ class Track:
         self.factor = 1.0
         self.restarts = 0
         self.rule_states = tuple(RuleState.of(rule, None) for rule in self.rules)
+        self.members: tuple[int, ...] = ()
         self.bases: list[float] = []
         self.floats: list[tuple[dict[str, Any], float]] = []
         self.tensors: list[tuple[torch.Tensor, float]] = []
-
-    @property
-    def initial(self) -> str:
-        """The group's key for the base value: the one torch itself uses, so optimizers save and restore it."""
-        return f"initial_{self.key}"
+        self.betas: list[tuple[dict[str, Any], int, float]] = []
 
     @property
     def fingerprint(self) -> str:
@@ -60,14 +111,18 @@ class Track:
         """The program as the schedule alone has it, whatever has replaced it since."""
         return self.schedule.resolve(self.horizon, on_overrun="cut")
 
+    def started_from(self) -> list[tuple[int, float]]:
+        """The places of its groups, and the value that each starts from."""
+        return list(zip(self.members, self.bases, strict=False))
+
     # ---- the writer -------------------------------------------------------------------------------------------------
 
-    def bind(self, groups: list[dict[str, Any]]) -> None:
-        """Find the groups again: their dictionaries may be new, and so may some of the groups."""
-        self.bases, self.floats, self.tensors = [], [], []
-        seen: set[int] = set()
-        for group in groups:
-            value = group[self.key]
+    def bind(self, groups: Sequence[dict[str, Any]], seen: set[int]) -> None:
+        """Find its groups again: their dictionaries may be new. Tensors that were seen before are not shared."""
+        self.bases, self.floats, self.tensors, self.betas = [], [], [], []
+        for group in (groups[i] for i in self.members):
+            name, index = slot(group, self.key)
+            value = group[name] if index is None else group[name][index]
             if self.initial not in group:  # added mid-run: it keeps its value at the current factor
                 now = float(value)
                 group[self.initial] = now / self.factor if self.factor > 0 else now
@@ -75,20 +130,26 @@ class Track:
             self.bases.append(base)
             if isinstance(value, torch.Tensor):
                 if id(value) in seen:  # torch lets groups share the default's tensor; filling one would fill all
-                    value = group[self.key] = value.clone()
+                    value = value.clone()
+                    store(group, self.key, value)
                 seen.add(id(value))
                 self.tensors.append((value, base))
+            elif index is not None:
+                self.betas.append((group, index, base))
             else:
                 self.floats.append((group, base))
 
     def write(self, t: int) -> None:
-        """Set every group to the value of update ``t``: one evaluation, then assignments."""
+        """Set its groups to the values of update ``t``: one evaluation, then assignments."""
         now = self.factor = factor(self.running, self.control, t)
         key = self.key
         for group, base in self.floats:
             group[key] = base * now
         for tensor, base in self.tensors:
             tensor.fill_(base * now)
+        for group, index, base in self.betas:
+            pair = group["betas"]
+            group["betas"] = (base * now, pair[1]) if index == 0 else (pair[0], base * now)
 
     # ---- decisions --------------------------------------------------------------------------------------------------
 
@@ -127,6 +188,13 @@ class Track:
                 self.rule_states = tuple(RuleState(r.when.init(), acted=s.acted) for r, s in fresh)
         return self.event(action.kind, before, t)._replace(finish=outcome.finish)
 
+    def follow(self, event: Event) -> None:
+        """Its leader's clock has changed: so has its own."""
+        if event.kind in ("restart", "freeze"):
+            self.control = beside(event.control)
+        elif event.kind == "cooldown":  # the lr leaves its schedule for good; what was beside it stays as it is
+            self.control = halted(self.control, event.step)
+
     def event(self, kind: str, before: float, t: int, detail: str = "") -> Event:
         """The record of a change that has just been made."""
         return Event(t, kind, before, factor(self.running, self.control, t), self.control, detail)
@@ -156,17 +224,18 @@ class Track:
     # ---- resuming ---------------------------------------------------------------------------------------------------
 
     def state(self) -> list[Any]:
-        """Plain data for a checkpoint."""
+        """Plain data for a checkpoint; the schedule's own horizon comes last."""
         rules = {rule.key: state.state(rule) for rule, state in zip(self.rules, self.rule_states, strict=True)}
         finish = None if self.finish is None else list(self.finish)
         fitted = None if self.fitted == self.horizon else self.fitted.state()
-        return [self.fingerprint, self.control.state(), self.factor, rules, self.restarts, finish, fitted]
+        own = self.horizon.state()
+        return [self.fingerprint, self.control.state(), self.factor, rules, self.restarts, finish, fitted, own]
 
-    def load(self, state: Sequence[Any], horizon: Horizon) -> None:
+    def load(self, state: Sequence[Any]) -> None:
         """Take a saved state over; the program too, if the schedule is still the one it was made of."""
-        fingerprint, control, self.factor, rules, self.restarts, finish, fitted = state
-        self.fitted = horizon if fitted is None else Horizon(*fitted)
-        self.control, self.horizon, self.program = Control(*control), horizon, None
+        fingerprint, control, self.factor, rules, self.restarts, finish, fitted, own = state
+        self.control, self.horizon, self.program = Control(*control), Horizon(*own), None
+        self.fitted = self.horizon if fitted is None else Horizon(*fitted)
         self.finish = None if finish is None else Finish(*finish)
         self.rule_states = tuple(RuleState.of(rule, rules.get(rule.key)) for rule in self.rules)
         if fingerprint == self.fingerprint:
@@ -181,9 +250,11 @@ class Track:
     def change_schedule(self, horizon: Horizon, on_overrun: str, t: int) -> tuple[list[str], Event]:
         """The user's new schedule wins, at its own update ``t``; reductions so far stay."""
         before = self.factor
-        self.finish, self.control = None, Control(scale=self.control.scale)
+        self.finish = None
+        self.control = Control(scale=self.control.scale) if self.leader is None else beside(self.leader.control)
         notes = self.begin(horizon, on_overrun)
-        said = f"the schedule has changed since the checkpoint; from update {t} on it is {self.schedule!r}"
+        what = "the schedule" if self.id == "lr" else f"the schedule of {self.id}"
+        said = f"{what} has changed since the checkpoint; from update {t} on it is {self.schedule!r}"
         return [f"{said}, at its own update {t}", *notes], self.event("schedule", before, t, repr(self.schedule))
 
     def change_horizon(self, now: Horizon, policy: str, t: int) -> tuple[list[str], Event | None]:
@@ -247,3 +318,17 @@ def _change(before: Horizon, now: Horizon) -> str:
         return f"{before.steps_per_epoch} to {now.steps_per_epoch} updates an epoch"
     old, new = (h.total_steps or "an unknown number of" for h in (before, now))
     return f"{old} updates to {new} updates"
+
+
+def live_tracks(tracks: Sequence[Track]) -> list[LiveTrack]:
+    """What runs: the lr's tracks, then the others; one without rules of its own keeps the clock of each group's lr."""
+    leaders = [LiveTrack(track) for track in tracks if track.key == "lr"]
+    out = list(leaders)
+    for track in tracks:
+        if track.key == "lr":
+            continue
+        clocks: list[LiveTrack | None] = [] if track.rules else list(leaders)
+        if all(leader is not None and leader.wanted.groups is not None for leader in clocks):
+            clocks.append(None)  # for groups whose lr follows nothing
+        out.extend(LiveTrack(track, leader) for leader in clocks)
+    return out

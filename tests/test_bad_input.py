@@ -751,7 +751,7 @@ OTHERS = [
     (
         "an unknown class",
         lambda: Chain([{"class_path": "Cosin"}]),
-        r"phases\[0\] names the unknown schedule 'Cosin'; did you mean 'Cosine'\?; known: Chain, Constant, Cosine",
+        r"phases\[0\] names the unknown schedule 'Cosin'; did you mean 'Cosine'\?; known: Beside, Chain, Constant,",
     ),
     (
         "a class of another package",
@@ -954,7 +954,11 @@ def test_phases_may_come_in_any_container_of_a_configuration_file(phases):
     assert Chain(phases) == EXPECTED
 
 
-@pytest.mark.parametrize("milestones", [[2, "50%"], (2, "50%"), Listy(2, "50%"), iter([2, "50%"])], ids=repr)
+@pytest.mark.parametrize(
+    "milestones",
+    [[2, "50%"], (2, "50%"), Listy(2, "50%"), iter([2, "50%"])],
+    ids=lambda milestones: type(milestones).__name__,
+)
 def test_milestones_may_come_in_any_container(milestones):
     assert MultiStep(milestones) == MultiStep([2, "50%"])
 

@@ -27,7 +27,8 @@ from lightning_lr import (
     StepDecay,
     Warmup,
 )
-from lightning_lr.track import Track
+from lightning_lr.core.tracks import Track
+from lightning_lr.track import LiveTrack
 
 
 class Failing(Net):
@@ -231,12 +232,15 @@ def falling(u: float) -> float:
 def test_a_function_keeps_its_fingerprint_when_its_script_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
-    imported = Track(Custom(falling)).fingerprint
+    def track(schedule: Any) -> LiveTrack:
+        return LiveTrack(Track(schedule))
+
+    imported = track(Custom(falling)).fingerprint
     monkeypatch.setattr(falling, "__module__", "__main__")
     monkeypatch.setattr(sys.modules["__main__"], "falling", falling, raising=False)
     assert "__main__:falling" in repr(Custom(falling))
-    assert Track(Custom(falling)).fingerprint == imported
-    assert Track(Custom(abs)).fingerprint != imported
+    assert track(Custom(falling)).fingerprint == imported
+    assert track(Custom(abs)).fingerprint != imported
 
 
 def test_the_finder_of_batch_sizes_meets_no_live_hook(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from lightning_lr import (
     Warmup,
 )
 from lightning_lr.reporting.names import group_names, optimizer_names
-from lightning_lr.reporting.recorder import Recorder
+from lightning_lr.reporting.recorder import Curve, Recorder
 
 EVERY = {"log_every_n_steps": 1}
 
@@ -287,11 +287,8 @@ def test_the_recorder_keeps_no_history_and_writes_one_summary_per_point() -> Non
         def moment(self) -> tuple[float, ...]:
             return (1.0 - self.t / 2000,)
 
-        def lrs(self, moment: tuple[float, ...]) -> list[float]:
-            return [moment[0]] * 3
-
-        def names(self) -> list[str]:
-            return ["a", "b", "c"]
+        def curves(self) -> list[Curve]:
+            return [Curve(f"lr/{name}", 1.0, 0) for name in "abc"]
 
     calls: list[tuple[dict[str, float], int]] = []
     source: Any = Ramp()

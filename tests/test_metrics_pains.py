@@ -238,7 +238,7 @@ def test_row_29_the_sanity_check_counts_for_nothing(tmp_path: Path) -> None:
     wishes = [LRPlateauReduction("val_loss", patience=1, factor=0.5), SaveEveryStep()]
     lrs = used(tmp_path, wishes, Extreme(), max_epochs=4, num_sanity_val_steps=1, **VALIDATED)
     assert lrs == [1.0] * 12 + [0.5] * 4
-    rules = scheduler_state(tmp_path / "step4.ckpt")["tracks"][0][3]
+    rules = scheduler_state(tmp_path / "step4.ckpt")["tracks"]["lr"][3]
     assert rules == {"reduce:val_loss:validation": ["Patience", [None, 0], 0, 0, False]}
 
 

@@ -308,7 +308,7 @@ def test_optimizers_that_rescale_the_lr_themselves_are_named(optimizer: Any, wor
 def test_a_newer_state_is_refused_and_a_foreign_one_named() -> None:
     optimizer = sgd()
     scheduler = ScheduledLR(optimizer, Warmup(4))
-    with pytest.raises(ValueError, match="state has format 99, this version reads up to 1: install the newer"):
+    with pytest.raises(ValueError, match="state has format 99, this version reads up to 2: install the newer"):
         scheduler.load_state_dict({**scheduler.state_dict(), "lightning_lr": 99})
     with pytest.raises(
         ValueError, match=r"not a state of ScheduledLR \(its keys: last_epoch, lr_lambdas\).*start_step="
@@ -323,7 +323,7 @@ def test_a_deferred_scheduler_touches_nothing() -> None:
     optimizer.step()
     assert optimizer.param_groups[0]["lr"] == 1.0
     assert "initial_lr" not in optimizer.param_groups[0]
-    assert scheduler.state_dict() == {"lightning_lr": 1, "optimizer": 0, "started": False}
+    assert scheduler.state_dict() == {"lightning_lr": 2, "optimizer": 0, "started": False}
     assert (scheduler.updates, scheduler.get_last_lr(), scheduler.base_lrs) == (0, [1.0], [1.0])
     with pytest.raises(RuntimeError, match="not started yet"):
         _ = scheduler.program

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.callbacks import Callback
@@ -10,6 +11,7 @@ from lightning_lr.core.actions import Action
 from lightning_lr.core.checks import choice, flag, suggesting, whole
 from lightning_lr.core.rules import Rule
 from lightning_lr.core.schedules.base import Schedule
+from lightning_lr.core.tracks import as_groups, as_key
 from lightning_lr.scheduler import HORIZON_CHANGES, LR_CHANGES
 
 if TYPE_CHECKING:
@@ -31,6 +33,11 @@ class LRCallback(Callback):
         on_overrun: ``"error"`` refuses a schedule that is longer than the run, ``"cut"`` lets the run's end cut it.
         start_step: updates made before, for a checkpoint that does not know.
         log: whether to log lr and decisions to the trainer's loggers.
+        groups: which parameter groups it is about: a name, a regular expression that matches the whole name, an index,
+            or a list of these. ``None``: all that no other callback names; what is said of all groups, a warmup or a
+            rule, holds for named groups too, unless another callback says otherwise for those.
+        key: which of their numbers: ``"lr"``, ``"momentum"`` (beta1 where there are betas), ``"beta2"``,
+            ``"weight_decay"`` or any other; see :class:`~lightning_lr.Track`.
     """
 
     role: str = "rules"
@@ -57,6 +64,8 @@ class LRCallback(Callback):
         on_overrun: str | None = None,
         start_step: int | None = None,
         log: bool = True,
+        groups: int | str | Sequence[int | str] | None = None,
+        key: str = "lr",
     ) -> None:
         name = type(self).__name__
         if optimizer == "":
@@ -70,7 +79,14 @@ class LRCallback(Callback):
         self.on_overrun = _one_of(on_overrun, ("error", "cut"), f"{name}: on_overrun")
         self.start_step = None if start_step is None else whole(start_step, f"{name}: start_step")
         self.logs = flag(log, f"{name}: log")  # not self.log: Lightning puts the module's log() there
+        self.groups = as_groups(groups, f"{name}: groups")
+        self.key = as_key(key, f"{name}: key")
         self._conductor: Conductor | None = None  # for the length of a fit, in the callback that conducts it
+
+    @property
+    def says_something(self) -> bool:
+        """Whether there is a schedule or a rule in it, and not only settings."""
+        return self.schedule is not None or bool(self.rules)
 
     def concerns(self, index: int, class_name: str) -> bool:
         """Whether this wish is about the optimizer with this index and class name."""
@@ -131,6 +147,8 @@ class LRCallback(Callback):
 
     def __repr__(self) -> str:
         parts = [*([repr(self.schedule)] if self.schedule is not None else []), *map(repr, self.rules)]
+        parts += [f"groups={self.groups!r}"] if self.groups is not None else []
+        parts += [f"key={self.key!r}"] if self.key != "lr" else []
         return f"{type(self).__name__}({', '.join(parts)})"
 
 

@@ -12,6 +12,7 @@ from lightning_lr.callbacks.base import OPTIONS, LRCallback
 from lightning_lr.core.rules import Rule
 from lightning_lr.core.schedules import Constant, Warmup
 from lightning_lr.core.schedules.base import Schedule
+from lightning_lr.core.tracks import Track
 from lightning_lr.scheduler import ScheduledLR
 
 if TYPE_CHECKING:
@@ -53,39 +54,99 @@ def compose(trainer: Trainer, callbacks: Sequence[LRCallback], optimizers: Seque
         ours = [s for o, s in owned if o is optimizer and isinstance(s, ScheduledLR)]
         if wishes or ours:
             _refuse_others(trainer, wishes, optimizer, owned)
-            owners.append(_own(i, optimizer, wishes, ours))
+            owners.append(_own(i, optimizer, wishes, ours, quirks.adds_groups(trainer)))
     return owners
 
 
-def _own(index: int, optimizer: Optimizer, wishes: Sequence[LRCallback], ours: Sequence[ScheduledLR]) -> Ownership:
+class _Part:
+    """What is said about the same groups and key: at most one warmup and one schedule, any number of rules."""
+
+    def __init__(self, key: str, groups: Any) -> None:
+        self.key, self.groups = key, groups
+        self.warmup: LRCallback | None = None
+        self.body: Schedule | None = None
+        self.source = ""
+        self.rules: list[Rule] = []
+        self._owner_of: dict[str, object] = {}
+
+    def takes(self, wish: LRCallback) -> None:
+        """A callback's wish."""
+        if wish.role == "warmup":
+            if self.warmup is not None:
+                raise _two_of_a_kind(self.warmup, wish, "keep one")
+            self.warmup = wish
+        if wish.role == "schedule":
+            self.runs_through(wish.schedule, repr(wish))
+        self.follows(wish.rules, wish)
+
+    def runs_through(self, schedule: Schedule | None, source: str) -> None:
+        """A schedule, and who says so."""
+        if self.body is not None and schedule is not None:
+            raise _two_of_a_kind(self.source, source, "remove one of them, or join their phases with >>")
+        if schedule is not None:
+            self.body, self.source = schedule, source
+
+    def follows(self, rules: Sequence[Rule], owner: object) -> None:
+        """Rules, and who says so."""
+        for rule in rules:
+            other = self._owner_of.setdefault(rule.key, owner)
+            if other is not owner:
+                fix = f"both {rule.do.kind} by {rule.monitor!r}: keep one, or join their detectors with | or &"
+                raise _two_of_a_kind(other, owner, fix)
+            self.rules.append(rule)
+
+    def track(self, general: _Part) -> Track:
+        """As a track: where it says nothing about a warmup or a schedule, it has those of the general part."""
+        warmup = self.warmup or general.warmup
+        body, source = (self.body, self.source) if self.body is not None else (general.body, general.source)
+        return Track(_joined(warmup, body, source), groups=self.groups, key=self.key, rules=self.rules)
+
+
+def _two_of_a_kind(one: object, other: object, fix: str) -> ValueError:
+    both = " and ".join(item if isinstance(item, str) else repr(item) for item in (one, other))
+    return ValueError(f"{both} are two of a kind for one optimizer: {fix}, or give each its own optimizer= or groups=")
+
+
+def _tracks(wishes: Sequence[LRCallback], written: Sequence[Track]) -> list[Track]:
+    """The wishes, and what ``configure_optimizers`` wrote, as one track for each set of groups and key."""
+    parts: dict[tuple[str, Any], _Part] = {}
+
+    def part(key: str, groups: Any) -> _Part:
+        return parts.setdefault((key, groups), _Part(key, groups))
+
+    for track in written:
+        mine = part(track.key, track.groups)
+        mine.runs_through(track.schedule, f"the schedule of configure_optimizers ({track.schedule!r})")
+        mine.follows(track.rules, "the rules of configure_optimizers")
+    for wish in wishes:
+        part(wish.key, wish.groups).takes(wish)
+    return [p.track(parts.get((p.key, None), p)) for p in parts.values()]
+
+
+def _own(
+    index: int,
+    optimizer: Optimizer,
+    wishes: Sequence[LRCallback],
+    ours: Sequence[ScheduledLR],
+    groups_may_come: bool,
+) -> Ownership:
     if len(ours) > 1:
         raise ValueError(
             f"configure_optimizers returned {len(ours)} ScheduledLR for {type(optimizer).__name__}; keep one of them"
         )
-    warmup = _one(wishes, "warmup")
-    body = _one(wishes, "schedule")
-    if ours and body is not None:
-        raise ValueError(
-            f"{body!r} and the schedule of configure_optimizers ({ours[0].schedule!r}) both own the lr of "
-            f"{type(optimizer).__name__}: remove one of them, or join them with >>"
-        )
-    if ours:
-        schedule: Schedule | None = ours[0].schedule
-    else:
-        schedule = None if body is None else body.schedule
-    source = "the schedule of configure_optimizers" if ours else "" if body is None else repr(body)
-    whole = _joined(warmup, schedule, source)
+    written = ours[0].tracks if ours else ()
+    tracks = _tracks([wish for wish in wishes if wish.says_something], written) or [Track()]
     options = _options(wishes)
-    rules = _rules(wishes, ours[0].rules if ours else ())
     who = " + ".join(dict.fromkeys([*(["LRScheduleMixin"] if ours else []), *(type(w).__name__ for w in wishes)]))
-    if not ours:
-        return Ownership(index, ScheduledLR.deferred(optimizer, whole, rules=rules, **options), who, True)
-    scheduler = ours[0]
-    if warmup is not None:
-        scheduler.schedule = whole
-    if rules != scheduler.rules:
-        scheduler.rules = rules
-    for field, value in options.items():
+    try:
+        scheduler = ours[0] if ours else ScheduledLR.deferred(optimizer, tracks=tracks, **options)
+        if tuple(tracks) != scheduler.tracks:
+            scheduler.tracks = tuple(tracks)
+        scheduler.groups_may_come = groups_may_come
+        scheduler.refuse_unknown_groups()
+    except ValueError as error:
+        raise ValueError(f"{who}: {error}") from None
+    for field, value in options.items() if ours else ():
         if scheduler.started:
             raise ValueError(
                 f"{who}: {field}= comes too late, configure_optimizers built a scheduler that runs already"
@@ -96,7 +157,7 @@ def _own(index: int, optimizer: Optimizer, wishes: Sequence[LRCallback], ours: S
                 f"{who}: {field} is {mine!r} in configure_optimizers and {value!r} in a callback: keep one"
             )
         setattr(scheduler, field, value)
-    return Ownership(index, scheduler, who, False)
+    return Ownership(index, scheduler, who, not ours)
 
 
 def _joined(warmup: LRCallback | None, schedule: Schedule | None, source: str) -> Schedule:
@@ -111,31 +172,6 @@ def _joined(warmup: LRCallback | None, schedule: Schedule | None, source: str) -
             "the schedule's own warmup"
         )
     return warmup.schedule >> schedule
-
-
-def _one(wishes: Sequence[LRCallback], role: str) -> LRCallback | None:
-    found = [wish for wish in wishes if wish.role == role]
-    if len(found) > 1:
-        both = " and ".join(map(repr, found))
-        fix = "join their phases with >>" if role == "schedule" else "keep one"
-        raise ValueError(f"{both} are two of a kind for one optimizer: {fix}, or give each its own optimizer=")
-    return found[0] if found else None
-
-
-def _rules(wishes: Sequence[LRCallback], own: Sequence[Rule]) -> tuple[Rule, ...]:
-    """The rules of all wishes in the order of their keys: the order of the callbacks does not matter."""
-    owner_of: dict[str, object] = {rule.key: "configure_optimizers" for rule in own}
-    rules = list(own)
-    for wish in wishes:
-        for rule in wish.rules:
-            other = owner_of.setdefault(rule.key, wish)
-            if other is not wish:
-                raise ValueError(
-                    f"{other!r} and {wish!r} are two of a kind for one optimizer: both {rule.do.kind} by "
-                    f"{rule.monitor!r}: keep one, or join their detectors with | or &"
-                )
-            rules.append(rule)
-    return tuple(sorted(rules, key=lambda rule: rule.key))
 
 
 def _options(wishes: Sequence[LRCallback]) -> dict[str, Any]:

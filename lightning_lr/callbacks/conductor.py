@@ -207,7 +207,8 @@ class Conductor:
     def _evaluate(self, trainer: Trainer, check: str) -> None:
         """Every rank decides on the identical numbers, so every rank decides the same."""
         monitors = self.monitors[check]
-        values = monitors.end(trainer, [scheduler.factor for scheduler in self.schedulers if scheduler.started])
+        factors = [factor for scheduler in self.schedulers if scheduler.started for factor in scheduler.factors]
+        values = monitors.end(trainer, factors)
         for owner in self.owners:
             watched = {rule.monitor for rule in owner.scheduler.rules if rule.check == check}
             mine = {name: value for name, value in values.items() if name in watched}
@@ -296,7 +297,8 @@ def _needs_length(scheduler: ScheduledLR, run: Horizon) -> bool:
     """Whether the schedule, or one of its rules, cannot do without the run's total."""
     unknown = Horizon(None, run.steps_per_epoch)
     try:
-        scheduler.schedule.resolve(unknown)
+        for track in scheduler.live:
+            track.schedule.resolve(unknown)
         for rule in scheduler.rules:
             rule.do.check(unknown)
             rule.active(0, unknown)

@@ -68,6 +68,12 @@ def _accumulation(trainer: Trainer) -> dict[int, int]:
     return {0: trainer.accumulate_grad_batches}
 
 
+def adds_groups(trainer: Trainer) -> bool:
+    """Whether a callback, of either of Lightning's packages, is there that adds parameter groups in mid-run."""
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]
+    return any(cls.__name__ == "BaseFinetuning" for callback in callbacks for cls in type(callback).__mro__)
+
+
 def last_batch(trainer: Trainer) -> int:
     """The number of the run's newest batch, from 0; -1 before the first."""
     return int(trainer.fit_loop.total_batch_idx)

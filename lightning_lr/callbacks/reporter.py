@@ -66,7 +66,7 @@ class Reporter:
         """Every event from now on is told; those of the saved state are known already."""
         for source in sources:
             if source.scheduler is not None:
-                self.decisions += [record(event, source.name, source.peaks()) for event in source.scheduler.events]
+                self.decisions += [_record(event, source) for event in source.scheduler.events]
                 source.scheduler.listener = partial(self._tell, trainer, source)
 
     def _open(self, trainer: Trainer, sources: Sequence[Source], text: str) -> None:
@@ -90,8 +90,8 @@ class Reporter:
         """One line for people, one for the file, the table and the counters for TensorBoard."""
         if event.kind == "stop":
             trainer.should_stop = True  # on every rank: all of them listen
-        rank_zero_info(sentence(event, source.peaks()))
-        self.decisions.append(record(event, source.name, source.peaks()))
+        rank_zero_info(sentence(event, source.peaks(event.track), source.key(event.track)))
+        self.decisions.append(_record(event, source))
         del self.decisions[:-MAX_EVENTS]
         if self.journal is not None:
             self.journal.append(self.decisions[-1])
@@ -135,12 +135,23 @@ class Reporter:
                 rank_zero_warn(f"LRLogger: the metric {name!r} was never logged{hint}; available: {available}")
 
 
+def _record(event: Event, source: Source) -> dict[str, Any]:
+    return record(event, source.name, source.peaks(event.track), source.key(event.track))
+
+
 def _plan_of(source: Source) -> str:
+    """A table for every schedule that the optimizer's groups follow."""
     scheduler = source.scheduler
     assert scheduler is not None
     run = scheduler.run_horizon
     assert run is not None
     length = "" if run.total_steps is None else f", {run.total_steps} updates"
     begin = f", from update {scheduler.updates}" if scheduler.updates else ""
-    rows = plan.rows(scheduler.program, scheduler.control, run, scheduler.updates)
-    return plan.table(f"Learning-rate plan for {source.name}{length}{begin}", rows, run, source.peaks())
+    tables = []
+    for i, track in enumerate(source.live):
+        groups = source.peaks(i)
+        if groups and track.program is not None:
+            what = "Learning-rate plan" if track.key == "lr" else f"Plan of {track.key}"
+            rows = plan.rows(track.program, track.control, run, scheduler.updates)
+            tables.append(plan.table(f"{what} for {source.name}{length}{begin}", rows, run, groups))
+    return "\n".join(tables)

@@ -31,6 +31,8 @@ class LROptions(TypedDict, total=False):
     on_overrun: str | None
     start_step: int | None
     log: bool
+    groups: int | str | Sequence[int | str] | None
+    key: str
 
 
 class LRWarmup(LRCallback):

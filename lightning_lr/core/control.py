@@ -146,6 +146,24 @@ def position(control: Control, t: int) -> Fraction:
     return Fraction(control.offset + max(0, j - control.rewarm) * control.num, control.den)
 
 
+def beside(control: Control) -> Control:
+    """The control of what keeps this one's clock, but not its scale: a re-warmup is a hold to it.
+
+    >>> restarted = Control(scale=0.5, rewarm=2, origin=4, offset=3)
+    >>> [str(position(c, t)) for c in (restarted, beside(restarted)) for t in (4, 6, 7)]
+    ['3', '3', '4', '3', '3', '4']
+    """
+    moving = control.origin + control.rewarm
+    held = max(control.hold_until, moving) if control.rewarm else control.hold_until
+    return control._replace(scale=1.0, rewarm=0, origin=moving, hold_until=held)
+
+
+def halted(control: Control, t: int) -> Control:
+    """The control that stays where it is at update ``t`` for ever."""
+    here = position(control, t)
+    return control._replace(rewarm=0, origin=t, hold_until=0, offset=here.numerator, num=0, den=here.denominator)
+
+
 def update_at(control: Control, place: int) -> int | None:
     """The first update that is at or past a place in the program: the inverse of :func:`position`; ``None``: never.
 

@@ -6,6 +6,7 @@ from lightning_lr.core.checks import choice, number
 from lightning_lr.core.durations import Duration
 from lightning_lr.core.schedules import Constant, Cosine, Linear, OneMinusSqrt, Temperature, Warmup
 from lightning_lr.core.schedules.base import Schedule
+from lightning_lr.core.schedules.periodic import momentum
 
 _COOLDOWNS = {"linear": Linear, "one_minus_sqrt": OneMinusSqrt, "cosine": Cosine}
 
@@ -29,15 +30,32 @@ def wsd(
     return Warmup(warmup) >> Constant() >> decay(cooldown, end_factor=end_factor)
 
 
-def one_cycle(warmup: Duration = "30%", start_factor: float = 1 / 25, end_factor: float = 1 / 25 / 1e4) -> Schedule:
+def one_cycle(
+    warmup: Duration = "30%",
+    start_factor: float = 1 / 25,
+    end_factor: float = 1 / 25 / 1e4,
+    momentum_factor: float | None = None,
+) -> Schedule:
     """1cycle: up along a cosine from 1/25 of the peak, down to 1/250000 of it.
+
+    Args:
+        warmup: how long the way up is.
+        start_factor, end_factor: where it starts and ends, fractions of the peak.
+        momentum_factor: also move momentum (beta1 where there are betas), the other way round: from the group's own
+            value to this share of it, where the lr is highest, and back; ``0.85 / 0.95`` as published.
 
     Source: Smith & Topin 2019, arXiv 1708.07120.
 
     >>> one_cycle().curve(10).round(3).tolist()
     [0.28, 0.76, 1.0, 1.0, 0.95, 0.812, 0.611, 0.389, 0.188, 0.05]
+    >>> one_cycle(momentum_factor=0.9).others["momentum"].curve(10).round(3).tolist()
+    [1.0, 0.975, 0.925, 0.9, 0.905, 0.919, 0.939, 0.961, 0.981, 0.995]
     """
-    return Warmup(warmup, start_factor=start_factor, shape="cosine") >> Cosine(end_factor=end_factor)
+    cycle = Warmup(warmup, start_factor=start_factor, shape="cosine") >> Cosine(end_factor=end_factor)
+    if momentum_factor is None:
+        return cycle
+    low = momentum("one_cycle", momentum_factor)
+    return cycle.beside(momentum=Cosine(warmup, end_factor=low) >> Cosine(end_factor=1.0))
 
 
 def cosine_with_warmup(warmup: Duration = "5%", end_factor: float = 0.0) -> Schedule:

@@ -29,19 +29,20 @@ def reason(event: Event) -> str:
     return f"{event.monitor}{value}{best}: {event.detail}"
 
 
-def sentence(event: Event, groups: Sequence[tuple[str, float]]) -> str:
+def sentence(event: Event, groups: Sequence[tuple[str, float]], key: str = "lr") -> str:
     """One line: what was done, when, old → new lr, why."""
     epoch = "" if event.epoch is None else f", epoch {event.epoch}"
-    return f"lr {event.kind} at update {event.step}{epoch}: {lrs(event, groups)} ({reason(event)})"
+    return f"{key} {event.kind} at update {event.step}{epoch}: {lrs(event, groups)} ({reason(event)})"
 
 
-def record(event: Event, optimizer: str, groups: Sequence[tuple[str, float]]) -> dict[str, Any]:
+def record(event: Event, optimizer: str, groups: Sequence[tuple[str, float]], key: str = "lr") -> dict[str, Any]:
     """The event as JSON: its numbers, the lrs of all groups, the reason in words."""
     return {
         "step": event.step,
         "epoch": event.epoch,
         "optimizer": optimizer,
         "kind": event.kind,
+        "key": key,
         "rule": event.rule,
         "monitor": event.monitor,
         "value": event.value,
@@ -86,5 +87,6 @@ def table(entries: Sequence[dict[str, Any]]) -> str:
         )
         why = str(entry["reason"]).replace("|", "\\|").replace("\n", " ")
         epoch = "" if entry["epoch"] is None else entry["epoch"]
-        lines.append(f"| {entry['step']} | {epoch} | {entry['kind']} | {change} | {why} |")
+        what = entry["kind"] if entry.get("key", "lr") == "lr" else f"{entry['key']} {entry['kind']}"
+        lines.append(f"| {entry['step']} | {epoch} | {what} | {change} | {why} |")
     return "\n".join(lines)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-import torch
 from torch.optim import Optimizer
 
 from lightning_lr.reporting.names import group_names
 from lightning_lr.reporting.scalars import Writer
 from lightning_lr.scheduler import ScheduledLR
+from lightning_lr.track import LiveTrack, read
 
 BEND = 1e-3
 """A value that lies off the line through the two before it by more than this share is a corner."""
@@ -18,27 +18,67 @@ BEND = 1e-3
 Moment = tuple[float, ...]
 
 
+class Curve(NamedTuple):
+    """One line to draw: its tag, and at each moment ``base`` times the number in its place of the moment."""
+
+    tag: str
+    base: float
+    place: int
+
+
 class Source:
     """One optimizer's curves: its name, its groups, and the scheduler that moves them, if any."""
 
     def __init__(self, name: str, optimizer: Optimizer, scheduler: ScheduledLR | None) -> None:
         self.name, self.optimizer, self.scheduler = name, optimizer, scheduler
+        self.live: Sequence[LiveTrack] = () if scheduler is None else scheduler.live
         self._names: list[str] = []
+        self._loose: list[dict[str, Any]] = []
+        self._curves: list[Curve] = []
+        self._of: object = None
 
     def moment(self) -> Moment:
-        """What the groups hold now: the factor they share, or each one's lr where nobody schedules them."""
-        if self.scheduler is not None:
-            return (self.scheduler.factor,)
-        return tuple(float(group["lr"]) for group in self.optimizer.param_groups)
+        """What moves now: every track's factor, and the lr of every group that follows none."""
+        self._look()
+        return (*[track.factor for track in self.live], *[float(group["lr"]) for group in self._loose])
 
-    def lrs(self, moment: Moment) -> Sequence[float]:
-        """The lr of every group at a moment; no device is asked where a scheduler knows."""
-        return moment if self.scheduler is None else [float(base) * moment[0] for base in self.scheduler.base_lrs]
+    def curves(self) -> Sequence[Curve]:
+        """What to draw of a moment: every group's lr, and whatever else is scheduled; no device is asked for it."""
+        self._look()
+        return self._curves
 
-    def peaks(self) -> list[tuple[str, float]]:
-        """Name and initial lr of every group."""
-        bases = self.moment() if self.scheduler is None else map(float, self.scheduler.base_lrs)
-        return list(zip(self.names(), bases, strict=False))
+    def _look(self) -> None:
+        """Find the curves again, when the groups are others than before."""
+        now = len(self.optimizer.param_groups) if self.scheduler is None else self.scheduler.bindings
+        if now == self._of:
+            return
+        self._of = now
+        followed = {i for track in self.live if track.key == "lr" for i in track.members}
+        groups = self.optimizer.param_groups
+        self._loose = [group for i, group in enumerate(groups) if i not in followed]
+        places = iter(range(len(self.live), len(self.live) + len(self._loose)))
+        names = self.names()
+        lrs = {i: Curve(f"lr/{names[i]}", 1.0, next(places)) for i in range(len(groups)) if i not in followed}
+        others: list[Curve] = []
+        for place, track in enumerate(self.live):
+            for i, base in track.started_from():
+                curve = Curve(f"{track.key}/{names[i]}", base, place)
+                if track.key == "lr":
+                    lrs[i] = curve
+                else:
+                    others.append(curve)
+        self._curves = [*(lrs[i] for i in sorted(lrs)), *others]
+
+    def peaks(self, track: int = 0) -> list[tuple[str, float]]:
+        """Name and first value of every group that a track moves; of every group, where nobody moves any."""
+        names = self.names()
+        if self.scheduler is None:
+            return list(zip(names, self.moment(), strict=True))
+        return [(names[i], base) for i, base in self.live[track].started_from()] if track >= 0 else []
+
+    def key(self, track: int) -> str:
+        """What a track moves: ``lr``, ``momentum``, …"""
+        return self.live[track].key if 0 <= track < len(self.live) else "lr"
 
     def names(self) -> list[str]:
         """A name for each group, made again only when there are more of them."""
@@ -128,14 +168,14 @@ class Recorder:
                 writer(values, step)
 
     def _collect(self, values: dict[str, float], source: Source, moment: Moment) -> None:
-        names = source.names()
-        for name, lr in zip(names, source.lrs(moment), strict=False):  # a group may have come since
-            values[f"lr/{name}"] = float(lr)
-        for key in self.extra:
-            for name, group in zip(names, source.optimizer.param_groups, strict=True):
-                value = _hyperparameter(group, key)
-                if value is not None:
-                    values[f"{key}/{name}"] = value
+        if self.extra:
+            for name, group in zip(source.names(), source.optimizer.param_groups, strict=True):
+                for key in self.extra:
+                    value = _hyperparameter(group, key)
+                    if value is not None:
+                        values[f"{key}/{name}"] = value
+        for tag, base, place in source.curves():  # what is scheduled is known without asking the group
+            values[tag] = base * moment[place]
 
 
 def _bends(a: Moment, b: Moment, c: Moment) -> bool:
@@ -146,7 +186,7 @@ def _bends(a: Moment, b: Moment, c: Moment) -> bool:
 
 
 def _hyperparameter(group: Mapping[str, Any], key: str) -> float | None:
-    value = group.get(key)
-    if value is None and key == "momentum" and group.get("betas"):
-        value = group["betas"][0]
-    return float(value) if isinstance(value, (int, float, torch.Tensor)) else None
+    try:
+        return read(group, key)
+    except ValueError:
+        return None

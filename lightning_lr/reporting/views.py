@@ -14,7 +14,7 @@ from lightning_lr.reporting.scalars import is_tensorboard
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from lightning_lr.scheduler import ScheduledLR
+    from lightning_lr.track import LiveTrack
 
 PLAN_POINTS = 500
 MAX_FIGURES = 10
@@ -28,10 +28,13 @@ def boards(loggers: Sequence[Any]) -> list[Any]:
 
 def arrange(loggers: Sequence[Any], sources: Sequence[Source]) -> None:
     """The Custom Scalars page: lr (plan and actual), losses, decisions; always written whole, the last one wins."""
-    names = [name for source in sources for name in source.names()]
+    tags: dict[str, list[str]] = {}
+    for curve in (curve for source in sources for curve in source.curves()):
+        tags.setdefault(curve.tag.partition("/")[0], []).append(f"^{re.escape(curve.tag)}$")
     page = {
-        "lr": ["Multiline", [f"^lr/{re.escape(name)}$" for name in names]],
+        "lr": ["Multiline", tags.pop("lr", [])],
         "loss": ["Multiline", LOSSES],
+        **{key: ["Multiline", found] for key, found in tags.items()},
         "decisions so far": ["Multiline", ["schedule/num_.*"]],
     }
     for logger in boards(loggers):
@@ -64,10 +67,12 @@ def write_plan(loggers: Sequence[Any], sources: Sequence[Source]) -> None:
         writer = EventFileWriter(str(path))
         for source, total in curves:
             assert source.scheduler is not None
-            steps = steps_of(total, _phases(source.scheduler))
-            for step, factor in zip(steps, source.scheduler.planned_at(steps), strict=True):
-                points = [Summary.Value(tag=f"lr/{name}", simple_value=base * factor) for name, base in source.peaks()]
-                writer.add_event(Event(step=step, wall_time=time.time(), summary=Summary(value=points)))
+            for i, track in enumerate(source.live):
+                mine = [curve for curve in source.curves() if curve.place == i]
+                steps = steps_of(total, _corners(track)) if mine else []
+                for step, factor in zip(steps, source.scheduler.planned_at(steps, i), strict=True):
+                    points = [Summary.Value(tag=curve.tag, simple_value=curve.base * factor) for curve in mine]
+                    writer.add_event(Event(step=step, wall_time=time.time(), summary=Summary(value=points)))
         writer.close()
 
 
@@ -77,33 +82,42 @@ def _total(source: Source) -> int | None:
     return None if run is None else run.total_steps
 
 
-def _phases(scheduler: ScheduledLR) -> list[int]:
-    return [segment.begin for segment in scheduler.program.segments]
+def _corners(track: LiveTrack) -> list[int]:
+    return [] if track.program is None else [segment.begin for segment in track.program.segments]
 
 
 def figure(source: Source) -> Figure | None:
-    """Plan and actual of one optimizer's first group, decisions marked; ``None`` without matplotlib or a length."""
+    """Plan and actual of every schedule of one optimizer's lr, decisions marked; ``None`` without a length."""
     total = _total(source)
-    if total is None or source.scheduler is None:
+    tracks = [(i, track) for i, track in enumerate(source.live) if track.key == "lr" and source.peaks(i)]
+    if total is None or source.scheduler is None or not tracks:
         return None
     try:
         from matplotlib.figure import Figure
     except ImportError:
         return None
-    events = source.scheduler.events
-    name, base = source.peaks()[0]
-    steps = steps_of(total, [*_phases(source.scheduler), *(event.step for event in events)])
+    events = [event for event in source.scheduler.events if source.key(event.track) == "lr"]
     picture = Figure(figsize=(5, 3), dpi=100, layout="constrained")
     axes = picture.add_subplot()
-    axes.plot(steps, [base * f for f in source.scheduler.planned_at(steps)], label="plan", color="tab:blue", alpha=0.6)
-    axes.plot(steps, [base * f for f in source.scheduler.replayed_at(steps)], label="actual", color="tab:orange")
-    for event in events:
+    several = len(tracks) > 1
+    for n, (i, track) in enumerate(tracks):
+        name, base = source.peaks(i)[0]
+        steps = steps_of(total, [*_corners(track), *(event.step for event in events)])
+        planned, actual = (
+            [base * factor for factor in factors]
+            for factors in (source.scheduler.planned_at(steps, i), source.scheduler.replayed_at(steps, i))
+        )
+        shade = f"C{n}" if several else "tab:orange"
+        dashed: dict[str, Any] = {"color": shade, "linestyle": "--"} if several else {"color": "tab:blue"}
+        axes.plot(steps, planned, label=None if several else "plan", alpha=0.6, **dashed)
+        axes.plot(steps, actual, label=name if several else "actual", color=shade)
+    for event in {event.step: event for event in events}.values():
         axes.axvline(event.step, color="tab:gray", linewidth=0.8, linestyle=":")
         axes.annotate(
             event.kind, (event.step, 1.0), xycoords=("data", "axes fraction"), fontsize=10, rotation=90, va="top"
         )
     axes.set_xlabel("update")
-    axes.set_ylabel(f"lr/{name}")
+    axes.set_ylabel("lr (planned: dashed)" if several else f"lr/{source.peaks(tracks[0][0])[0][0]}")
     axes.legend(fontsize=10)
     return picture
 

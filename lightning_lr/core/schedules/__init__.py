@@ -1,6 +1,6 @@
 """The schedules: phases, periodic shapes, and the chain of them."""
 
-from lightning_lr.core.schedules.base import Chain
+from lightning_lr.core.schedules.base import Beside, Chain
 from lightning_lr.core.schedules.custom import Custom
 from lightning_lr.core.schedules.decays import (
     Constant,
@@ -19,6 +19,7 @@ from lightning_lr.core.schedules.stairs import MultiStep, StepDecay
 from lightning_lr.core.schedules.warmup import Warmup
 
 __all__ = [
+    "Beside",
     "Chain",
     "Constant",
     "Cosine",

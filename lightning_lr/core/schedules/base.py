@@ -11,7 +11,7 @@ from lightning_lr.core.program import SCALAR, Formula, Program, Segment, Shape
 from lightning_lr.core.values import Value, call
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
     import numpy as np
     import numpy.typing as npt
@@ -56,10 +56,28 @@ class Schedule(Value):
         """The phases in order; a single phase is a chain of one."""
         raise NotImplementedError
 
-    def __rshift__(self, other: Schedule) -> Chain:
+    @property
+    def others(self) -> Mapping[str, Schedule]:
+        """The schedules that run beside it, by the key of the parameter groups that each is about."""
+        return {}
+
+    def __rshift__(self, other: Schedule) -> Schedule:
         if not isinstance(other, Schedule):
             return NotImplemented
-        return Chain((*self.phases, *other.phases))
+        return joined((self, other))
+
+    def beside(self, **others: Schedule) -> Beside:
+        """This schedule of the lr, and beside it those of other keys of the parameter groups, on the same clock.
+
+        Args:
+            **others: ``momentum`` (beta1 where there are betas), ``beta1``, ``beta2``, ``weight_decay``, or any other
+                numeric key, each with a schedule whose factors multiply the group's own value.
+
+        >>> from lightning_lr import Cosine, Linear
+        >>> Cosine().beside(weight_decay=Linear(end_factor=0.5))
+        Cosine().beside(weight_decay=Linear(end_factor=0.5))
+        """
+        return Beside(self, others)
 
     def resolve(self, horizon: Horizon, *, on_overrun: str = "error") -> Program:
         """Turn units into updates, once, for a run of this length.
@@ -132,7 +150,12 @@ class Chain(Schedule):
     def __init__(self, phases: Iterable[Schedule]) -> None:
         from lightning_lr.core.schedules.coerce import as_schedules
 
-        flat = tuple(phase for item in as_schedules(phases, "Chain: phases") for phase in item.phases)
+        items = as_schedules(phases, "Chain: phases")
+        if any(isinstance(item, Beside) for item in items):
+            raise ValueError(
+                "Chain: phases: join schedules that have others beside them with >>, which joins those too"
+            )
+        flat = tuple(phase for item in items for phase in item.phases)
         rest = [repr(phase) for phase in flat if phase.duration is None]
         if len(rest) > 1:
             raise ValueError(
@@ -152,6 +175,10 @@ class Chain(Schedule):
         flat: tuple[Phase, ...] = self.__dict__["_phases"]
         return flat
 
+    @property
+    def others(self) -> Mapping[str, Schedule]:
+        return _joined_others(self.phases)
+
     def _values(self) -> tuple[object, ...]:
         return (self.phases,)
 
@@ -159,6 +186,74 @@ class Chain(Schedule):
         if len(self.phases) == 1:
             return f"Chain([{self.phases[0]!r}])"
         return " >> ".join(map(repr, self.phases))
+
+
+class Beside(Schedule):
+    """What :meth:`Schedule.beside` makes: a schedule of the lr, and those of other keys on the same clock.
+
+    Args:
+        schedule: the lr's.
+        others: key → schedule.
+
+    Raises:
+        ValueError: no others, or one of them is ``"lr"``.
+    """
+
+    __slots__ = ()
+    schedule: Schedule
+
+    def __init__(self, schedule: Schedule, others: Mapping[str, Schedule]) -> None:
+        from lightning_lr.core.schedules.coerce import as_schedule
+
+        main = as_schedule(schedule, "Beside: schedule")
+        added = {str(key): as_schedule(value, f"beside: {key}") for key, value in others.items()}
+        if not added or "lr" in added:
+            raise ValueError(
+                f"beside: name the other keys, such as momentum= or weight_decay=, got {', '.join(added) or 'none'}"
+            )
+        inner = main.schedule if isinstance(main, Beside) else main
+        self._set(schedule=inner, _others=tuple(sorted({**main.others, **added}.items())))
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        return self.schedule.phases
+
+    @property
+    def others(self) -> Mapping[str, Schedule]:
+        return dict(self.__dict__["_others"])
+
+    def _values(self) -> tuple[object, ...]:
+        return (self.schedule, self.__dict__["_others"])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Beside, (self.schedule, self.others)
+
+    def __repr__(self) -> str:
+        main = repr(self.schedule)
+        told = ", ".join(f"{key}={value!r}" for key, value in self.others.items())
+        return f"{f'({main})' if ' >> ' in main else main}.beside({told})"
+
+
+def joined(schedules: Sequence[Schedule]) -> Schedule:
+    """One after the other, and so are those beside them: where one has nothing beside it, the others hold."""
+    phases = tuple(phase for schedule in schedules for phase in schedule.phases)
+    chain = Chain(phases)
+    if any(isinstance(schedule, Beside) for schedule in schedules):
+        return Beside(chain, _joined_others(schedules))
+    return chain
+
+
+def _joined_others(schedules: Sequence[Schedule]) -> dict[str, Schedule]:
+    from lightning_lr.core.schedules.decays import Constant
+
+    out: dict[str, Schedule] = {}
+    for key in dict.fromkeys(key for schedule in schedules for key in schedule.others):
+        parts: list[Schedule] = []
+        for schedule in schedules:
+            held = (Constant(phase.duration) for phase in schedule.phases)
+            parts.extend([schedule.others[key]] if key in schedule.others else held)
+        out[key] = Chain(parts)
+    return out
 
 
 def _resolve(phases: tuple[Phase, ...], horizon: Horizon, on_overrun: str) -> Program:

@@ -7,7 +7,7 @@ from typing import Any
 
 from lightning_lr.core.checks import shown
 from lightning_lr.core.coerce import build
-from lightning_lr.core.schedules.base import Schedule
+from lightning_lr.core.schedules.base import Schedule, joined
 
 
 def as_schedule(value: object, where: str) -> Schedule:
@@ -21,10 +21,8 @@ def as_schedule(value: object, where: str) -> Schedule:
     if isinstance(value, Mapping):
         return _build(value, where)
     if isinstance(value, Iterable) and not isinstance(value, (str, bytes)):
-        from lightning_lr.core.schedules.base import Chain
-
         items = as_schedules(value, where)
-        return items[0] if len(items) == 1 else Chain(items)
+        return items[0] if len(items) == 1 else joined(items)
     hint = f": write {value.__name__}(…), not the class itself" if isinstance(value, type) else ""
     if isinstance(value, str) and value.isidentifier():
         hint = f": write {value}(…), or, in a configuration file, a mapping with class_path: {value}"

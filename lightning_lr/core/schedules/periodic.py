@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any
 
 from lightning_lr.core.checks import choice, number
 from lightning_lr.core.durations import Duration, as_duration
 from lightning_lr.core.program import SCALAR, Shape
-from lightning_lr.core.schedules.base import Phase, Span
+from lightning_lr.core.schedules.base import Phase, Schedule, Span
 from lightning_lr.core.schedules.custom import checked, each, function
 
 _MODES = ("triangular", "triangular2", "exp_range")
 
 
 class Cyclic(Phase):
-    """Swing between base and peak: start · (base + (1 − base) · w · scale).
+    """Swing between base and peak: start · (base + (peak − base) · w · scale).
 
     w rises from 0 to 1 over ``step_size_up`` and falls back over ``step_size_down``: in straight lines (a triangle),
     or, with ``shape="cosine"``, as sin²(πw/2), an oscillation. The scale is 1 (``"triangular"``), 1/2^(c − 1)
@@ -31,6 +31,9 @@ class Cyclic(Phase):
         gamma: in (0, 1], for ``"exp_range"``.
         shape: ``"linear"`` or ``"cosine"``.
         duration: the phase's length, or ``None`` for the rest of the run, however long.
+        peak_factor: the upper bound, in [0, 1]; below ``base_factor`` the cycles point down.
+        momentum_factor: also swing momentum (beta1 where there are betas), the other way round: from the group's own
+            value, where the lr is lowest, to this share of it, where the lr is highest; in (0, 1].
 
     Source: Smith 2017, arXiv 1506.01186: base + (max − base) · max(0, 1 − |t/s − 2c + 1|) · scale(c).
 
@@ -40,6 +43,8 @@ class Cyclic(Phase):
     [0.5, 0.75, 1.0, 0.75, 0.5, 0.625, 0.75, 0.625]
     >>> Cyclic(1, base_factor=0.0, mode=lambda c: 1 / c).curve(6).round(3).tolist()
     [0.0, 1.0, 0.0, 0.5, 0.0, 0.333]
+    >>> Cyclic(2, base_factor=0.5, momentum_factor=0.8).others["momentum"].curve(5).tolist()
+    [1.0, 0.9, 0.8, 0.9, 1.0]
     """
 
     __slots__ = ()
@@ -49,6 +54,8 @@ class Cyclic(Phase):
     mode: str | Callable[[int], float]
     gamma: float
     shape: str
+    peak_factor: float
+    momentum_factor: float | None
 
     def __init__(
         self,
@@ -59,6 +66,8 @@ class Cyclic(Phase):
         gamma: float = 1.0,
         shape: str = "linear",
         duration: Duration | None = None,
+        peak_factor: float = 1.0,
+        momentum_factor: float | None = None,
     ) -> None:
         self._set(
             step_size_up=as_duration(step_size_up, "Cyclic: step_size_up"),
@@ -68,11 +77,21 @@ class Cyclic(Phase):
             gamma=number(gamma, "Cyclic: gamma", low=0, high=1, low_open=True),
             shape=choice(shape, ("linear", "cosine"), "Cyclic: shape"),
             duration=self._length(duration),
+            peak_factor=number(peak_factor, "Cyclic: peak_factor", low=0, high=1),
+            momentum_factor=None if momentum_factor is None else momentum("Cyclic", momentum_factor),
         )
 
     @property
     def needs_length(self) -> bool:
         return False
+
+    @property
+    def others(self) -> Mapping[str, Schedule]:
+        if self.momentum_factor is None:
+            return {}
+        fields = {name: getattr(self, name) for name in self._parameters}
+        down = {"base_factor": 1.0, "peak_factor": self.momentum_factor, "momentum_factor": None}
+        return {"momentum": Cyclic(**{**fields, **down})}
 
     def bind(self, span: Span) -> Shape:
         up = span.measure(self.step_size_up)
@@ -86,6 +105,7 @@ class Cyclic(Phase):
             self.mode,
             self.gamma,
             self.base_factor,
+            self.peak_factor,
             span.start,
         )
         ends_low = span.length is not None and span.length % cycle == 0  # and asks for no scale of a further cycle
@@ -104,6 +124,7 @@ def _cyclic(
     mode: str | Callable[[int], float],
     gamma: float,
     base: float,
+    peak: float,
     start: float,
 ) -> Any:
     cycle, within = n * q // (d * p), n * q % (d * p) / (d * p)
@@ -116,13 +137,18 @@ def _cyclic(
         w = w * 0.5**cycle
     elif mode == "exp_range":
         w = w * gamma ** (n / d)
-    return start * (base + (1.0 - base) * w)
+    return start * (base + (peak - base) * w)
 
 
 def _mode(value: object) -> str | Callable[[int], float]:
     if callable(value) or (isinstance(value, str) and ":" in value):  # the repr of a function: 'module:name'
         return function(value, "Cyclic: mode")
     return choice(value, _MODES, "Cyclic: mode (or a callable of the cycle number)")
+
+
+def momentum(who: str, value: object) -> float:
+    """The share of its own value that momentum falls to, where the lr is highest."""
+    return number(value, f"{who}: momentum_factor", low=0, high=1, low_open=True)
 
 
 class _Scale:
