@@ -12,6 +12,7 @@ event so far, ``factor(t) = program(t)``.
 Where things are, from the bottom up; imports go downward only::
 
     core/         numbers in, numbers out: durations, schedules, programs, detectors, rules, the control
+    groups.py     param_groups: which parameters get which share of the lr
     track.py      one program and its control for some groups and one of their numbers, and how it resumes
     scheduler.py  ScheduledLR: the one writer of the lr, clocked by the optimizer
     reporting/    what is written where: the plan, names of curves, points
@@ -79,6 +80,7 @@ if TYPE_CHECKING:
     from lightning_lr.core.schedules import Warmup as Warmup
     from lightning_lr.core.schedules.base import Schedule as Schedule
     from lightning_lr.core.tracks import Track as Track
+    from lightning_lr.groups import param_groups as param_groups
     from lightning_lr.mixin import LRScheduleMixin as LRScheduleMixin
     from lightning_lr.scheduler import ScheduledLR as ScheduledLR
 
@@ -98,6 +100,7 @@ _HOMES = {
     "core.detectors": "Detector Patience Trend Window",
     "core.rules": "Rule",
     "core.tracks": "Track",
+    "groups": "param_groups",
     "callbacks": (
         "LRCallback LRController LRFreeze LRLogger LRMultiPhaseDecay LRPlateauReduction LRStagnationRestart LRWarmup"
     ),

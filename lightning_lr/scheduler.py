@@ -17,8 +17,9 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from lightning_lr.core.actions import Action, as_action
 from lightning_lr.core.checks import choice, did_you_mean, number, shown, suggesting, whole
-from lightning_lr.core.control import Control, Event, factor, replay_at
+from lightning_lr.core.control import UNTOUCHED, Control, Event, factor, replay_at
 from lightning_lr.core.durations import Horizon
+from lightning_lr.core.native import name_of, peak_of, scale_of
 from lightning_lr.core.program import Program
 from lightning_lr.core.rules import CHECKS, Rule, as_rules
 from lightning_lr.core.schedules.base import Schedule
@@ -147,7 +148,8 @@ class ScheduledLR(LRScheduler):
         self.started = False
         self.resumed = False
         self._deferred = True
-        self.foreign_state = False
+        self.foreign_state: dict[str, Any] | None = None
+        """The state of a scheduler that is not ours, which a checkpoint held in its place."""
         self.misdelivered: dict[str, Any] | None = None
         self.events: list[Event] = []
         self.folded: dict[int, Event] = {}
@@ -494,8 +496,10 @@ class ScheduledLR(LRScheduler):
     def _settle_bases(self) -> list[str]:
         """Every group's ``initial_…``: its value as it stands, or, where something was loaded, the saved one."""
         groups = self.optimizer.param_groups
-        fresh = self._deferred and not (self.resumed or self.foreign_state or self.start_step is not None)
         notes = []
+        if self.foreign_state is not None and not self.resumed:
+            notes = self._take_over(self.foreign_state)
+        fresh = self._deferred and not (self.resumed or self.foreign_state or self.start_step is not None)
         for track in self._tracks:
             key = track.key
             for i in track.members:
@@ -516,6 +520,39 @@ class ScheduledLR(LRScheduler):
                 else:
                     notes.append(f"{change}; the checkpoint's is kept: on_lr_change=\"use_new\" would use the code's")
         return notes
+
+    def _take_over(self, state: Mapping[str, Any]) -> list[str]:
+        """Go on from what a scheduler of torch's own has left: its peak, and the reductions that a plateau made."""
+        notes = []
+        for i, track in enumerate(self._tracks):
+            if track.key != "lr":
+                continue
+            scales = set()
+            for place in track.members:
+                group = self.optimizer.param_groups[place]
+                code = self._configured.get(("lr", place), read(group, "lr"))
+                group["initial_lr"] = peak = peak_of(group, state, code)
+                scales.add(scale_of(group, state, peak))
+            scale = max(scales, default=1.0)
+            if any(abs(other - scale) > 1e-9 * scale for other in scales):
+                raise ValueError(
+                    f"ScheduledLR: {name_of(state)} has left the groups at different shares of their lrs in the code, "
+                    f"{', '.join(f'{s:g}' for s in sorted(scales))}, and one schedule keeps their ratios: give the "
+                    "groups the lrs of the checkpoint, or tracks of their own"
+                )
+            if scale != 1.0 and track.control == UNTOUCHED:
+                before = factor(track.running, track.control, self.updates)
+                track.control = Control(scale=scale)
+                detail = f"{name_of(state)}, which wrote the checkpoint, had reduced it to {scale:g} of the code's"
+                self._record(track.event("reduce", before, self.updates, detail)._replace(track=i))
+            for group in (self.optimizer.param_groups[place] for place in track.members):
+                if "max_momentum" in group and read(group, "momentum") != group["max_momentum"]:
+                    left = read(group, "momentum")
+                    store(group, "momentum", group["max_momentum"])
+                    notes.append(
+                        f"{name_of(state)} had left momentum at {left:g}; it is {group['max_momentum']:g} again"
+                    )
+        return list(dict.fromkeys(notes))
 
     def refuse_unknown_groups(self) -> None:
         """``ValueError`` for a track that names groups which are not there, unless some may come."""
@@ -642,7 +679,7 @@ class ScheduledLR(LRScheduler):
                     f"ScheduledLR: this is not a state of ScheduledLR (its keys: {', '.join(map(str, state_dict))}); "
                     "construct it with start_step= to go on without one"
                 )
-            self.foreign_state = True
+            self.foreign_state = dict(state_dict)
             return
         if state_dict["lightning_lr"] > FORMAT:
             raise ValueError(

@@ -44,11 +44,11 @@ class Result(NamedTuple):
         assert found, self.out
         return float(found[1])
 
-    def points(self, tag: str = "lr/AdamW") -> Points:
-        """Step and value of every point in TensorBoard's files."""
+    def points(self, tag: str = "lr/AdamW", run: Path | None = None) -> Points:
+        """Step and value of every point in TensorBoard's files of a run, the main example's by default."""
         from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-        events = EventAccumulator(str(self.version), size_guidance={"scalars": 0})
+        events = EventAccumulator(str(run or self.version), size_guidance={"scalars": 0})
         events.Reload()
         return [(event.step, event.value) for event in events.Scalars(tag)]
 
@@ -217,6 +217,39 @@ def test_branch_cooldown_ends_better_than_its_trunk_and_counts_the_updates(tmp_p
         [line] = (tmp_path / "cooldowns" / f"from_{step}" / "lr_events.jsonl").read_text().splitlines()
         event = json.loads(line)
         assert (event["kind"], event["step"], event["lr_before"]) == ("cooldown", step, event["lr_after"])
+
+
+def test_transformer_layerwise_learns_cools_down_and_keeps_the_ratios_of_its_groups(tmp_path: Path) -> None:
+    result = run("transformer_layerwise.py", tmp_path, "--max-steps=60")
+    groups = rows(result, r"((?:input|output|blocks)\S*) +(\d+) +([\d.]+) +([\d.]+)")
+    pairs = [f"blocks.{i}{kind}" for i in range(4) for kind in ("", "-no_decay")]
+    assert [name for name, *_ in groups] == ["input", *pairs, "output", "output-no_decay"]
+    assert [float(decay) for *_, decay in groups] == [0.1] + [0.1, 0.0] * 5
+    depth = [5] + [layer for layer in (4, 3, 2, 1, 0) for _ in range(2)]
+    assert [float(lr) for _, _, lr, _ in groups] == pytest.approx([8e-3 * 0.8**below for below in depth], rel=1e-3)
+    assert f"; {sum(int(size) for _, size, *_ in groups)} parameters" in result.out, "every one is in a group"
+
+    validations = rows(result, r" +(\d+) +([\d.]+) +([\d.]+)(?:  .*)?")
+    assert [int(step) for step, *_ in validations] == list(range(6, 61, 6))
+    for _, loss, bits in validations:
+        assert float(bits) == pytest.approx(float(loss) / np.log(2), abs=1e-3)
+    losses = [float(loss) for _, loss, _ in validations]
+    assert losses[-1] < losses[7] < losses[0] < np.log(128), "it learns, and in the cooldown too"
+    assert f"validation loss before the cooldown: {losses[7]:.4f}, after it: {losses[-1]:.4f}" in result.out
+
+    version = tmp_path / "transformer_layerwise" / "version_0"
+    top = dict(result.points("lr/AdamW/output", version))
+    assert (top[2], top[48], max(top.values())) == pytest.approx((8e-3, 8e-3, 8e-3)), "warmed up, stable"
+    assert top[0] == pytest.approx(8e-3 / 3)
+    assert top[59] < 8e-4, "cooled down"
+    for name, below in zip(["input", *pairs], depth, strict=False):
+        points = result.points(f"lr/AdamW/{name}", version)
+        assert points == [(step, pytest.approx(top[step] * 0.8**below)) for step in top]
+
+
+def test_transformer_layerwise_refuses_a_length_without_a_validation_at_the_cooldown(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="--max-steps must be a multiple of 10"):
+        run("transformer_layerwise.py", tmp_path, "--max-steps=55")
 
 
 def test_detectors_prints_a_row_for_every_family_and_noise(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from lightning_lr.callbacks.compose import Ownership, advice, compose
 from lightning_lr.callbacks.metrics import Monitors
 from lightning_lr.callbacks.reporter import Reporter
 from lightning_lr.core.durations import Horizon
+from lightning_lr.core.native import name_of
 from lightning_lr.core.rules import CHECKS
 from lightning_lr.reporting.names import optimizer_names
 from lightning_lr.scheduler import ScheduledLR
@@ -177,8 +178,10 @@ class Conductor:
                 "optimizers, or those of manual optimization: say how many updates this one has made with start_step="
             )
         scheduler.start_step = trainer.global_step
+        state = scheduler.foreign_state
+        instead = "" if state is None else f", but one of {name_of(state)}, whose peak is taken over"
         rank_zero_warn(
-            f"{owner.who}: the checkpoint holds no state of this schedule; it starts at update "
+            f"{owner.who}: the checkpoint holds no state of this schedule{instead}; it starts at update "
             f"{trainer.global_step} (global_step): start_step= would say otherwise"
         )
 
