@@ -18,6 +18,7 @@ Where things are, from the bottom up; imports go downward only::
     reporting/    what is written where: the plan, names of curves, points
     callbacks/    what is wanted; the conductor that gathers it, once per fit
     mixin.py      LRScheduleMixin
+    parser.py     LRArgumentParser: short errors for LightningCLI
 
 Names are imported when they are first used, so that ``import lightning_lr`` costs nothing.
 """
@@ -82,6 +83,7 @@ if TYPE_CHECKING:
     from lightning_lr.core.tracks import Track as Track
     from lightning_lr.groups import param_groups as param_groups
     from lightning_lr.mixin import LRScheduleMixin as LRScheduleMixin
+    from lightning_lr.parser import LRArgumentParser as LRArgumentParser
     from lightning_lr.scheduler import ScheduledLR as ScheduledLR
 
 __version__ = "0.1.0"
@@ -105,6 +107,7 @@ _HOMES = {
         "LRCallback LRController LRFreeze LRLogger LRMultiPhaseDecay LRPlateauReduction LRStagnationRestart LRWarmup"
     ),
     "mixin": "LRScheduleMixin",
+    "parser": "LRArgumentParser",
     "scheduler": "ScheduledLR",
 }
 _HOME_OF = {name: f"lightning_lr.{home}" for home, names in _HOMES.items() for name in names.split()}

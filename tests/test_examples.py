@@ -65,7 +65,7 @@ def run(name: str, logdir: Path, *options: str) -> Result:
     """Run an example from elsewhere, with the repository's package; one thread, so that parallel tests don't fight."""
     env = {key: value for key, value in os.environ.items() if key not in LAUNCHED}
     env |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
-    where = [] if name.startswith("experiments/") else ["--logdir", str(logdir)]
+    where = [] if name.startswith(("experiments/", "cli/")) else ["--logdir", str(logdir)]
     command = [sys.executable, str(ROOT / "examples" / name), *where, *options]
     pipe = subprocess.PIPE
     with subprocess.Popen(
@@ -166,6 +166,17 @@ def test_digits_on_two_devices_decides_once_and_uses_what_was_decided(tmp_path: 
     assert ddp.err.count("Learning-rate plan") == 1, "one process prints it"
     assert ddp.err.count("\nlr re") == len(ddp.decisions())
     assert ddp.accuracy() >= 97.0
+
+
+def test_cli_gives_the_identical_lrs_decisions_and_result_from_yaml_alone(digits: Result, tmp_path: Path) -> None:
+    config = ROOT / "examples" / "cli" / "config.yaml"
+    told = run("cli/main.py", tmp_path, "fit", f"--config={config}", f"--trainer.logger.save_dir={tmp_path}")
+    assert told.err.count(f"Learning-rate plan for AdamW, {EPOCHS * 34} updates") == 1
+    assert told.points() == digits.points()
+    assert told.decisions() == digits.decisions()
+    assert told.accuracy() == digits.accuracy()
+    saved = told.version / "config.yaml"
+    assert run("cli/main.py", tmp_path, "fit", f"--config={saved}", "--print_config").out == saved.read_text("utf-8")
 
 
 def test_plain_torch_uses_the_plan_and_resumes_exactly(tmp_path: Path) -> None:

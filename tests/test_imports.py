@@ -12,7 +12,8 @@ import lightning_lr
 
 PACKAGE = Path(lightning_lr.__file__).parent
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
-LAYERS = ["core", "groups", "track", "scheduler", "reporting", "callbacks", "mixin", "cli"]  # from the bottom up
+# from the bottom up
+LAYERS = ["core", "groups", "track", "scheduler", "reporting", "callbacks", "mixin", "parser", "cli"]
 
 
 def imported_names(source, package="lightning_lr"):

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import lightning_lr
-from lightning_lr import Cosine, Schedule, ScheduledLR, Warmup
+from lightning_lr import Constant, Cosine, Linear, Schedule, ScheduledLR, Warmup
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -109,7 +109,7 @@ def test_the_first_two_bash_blocks_are_the_two_commands() -> None:
 def test_every_fence_has_a_language_that_is_tested_or_known() -> None:
     opened = re.findall(r"^```(.*)$", README, flags=re.MULTILINE)
     assert set(opened[1::2]) == {""}
-    assert set(opened[::2]) == {"bash", "python", "pycon", "text"}
+    assert set(opened[::2]) == {"bash", "python", "pycon", "text", "yaml"}
 
 
 def test_the_quick_start_is_short() -> None:
@@ -124,7 +124,7 @@ def at_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-BLOCKS = {"quick start": 0, "mixin": 1, "plain torch": 2}
+BLOCKS = {"quick start": 0, "groups": 1, "mixin": 2, "plain torch": 3}
 
 
 def run(name: str) -> dict[str, Any]:
@@ -140,6 +140,36 @@ def logged(trainer: Any) -> list[tuple[int, float]]:
 
     events = EventAccumulator(trainer.log_dir, size_guidance={"scalars": 0}).Reload()
     return [(point.step, point.value) for point in events.Scalars("lr/AdamW")]
+
+
+def test_the_groups_block_prints_what_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    from lightning_lr import Cosine, ScheduledLR, Track
+
+    names = run("groups")
+    assert capsys.readouterr().out in blocks("text")
+    assert [(c.groups, c.key) for c in names["callbacks"]] == [
+        (None, "lr"), (None, "lr"), ("head", "lr"), (r"blocks\..*", "lr"), (None, "weight_decay"),
+    ]  # fmt: skip
+    assert sorted(names["cycle"].others) == ["momentum"]
+    tracks = re.search(r"`tracks=(\[[^`]+\])`", README)
+    assert tracks
+    optimizer = torch.optim.AdamW(names["groups"])
+    scheduler = ScheduledLR.deferred(optimizer, Cosine(), tracks=eval(tracks[1], {"Track": Track, "Linear": Linear}))
+    assert [track.id for track in scheduler.live] == ["lr", "lr[head]", "weight_decay", "weight_decay@lr[head]"]
+
+
+def test_the_yaml_block_is_a_configuration() -> None:
+    import yaml
+
+    from lightning_lr import Chain, LRMultiPhaseDecay, LRWarmup
+    from lightning_lr.core.coerce import build
+
+    (text,) = blocks("yaml")
+    listed = yaml.safe_load(text)["trainer"]["callbacks"]
+    known = {"LRWarmup": LRWarmup, "LRMultiPhaseDecay": LRMultiPhaseDecay}
+    warmup, decay = (build(entry, known, "callback", "callbacks") for entry in listed)
+    assert repr(warmup) == "LRWarmup(Warmup('5%'))"
+    assert decay.schedule == Chain([Constant("25%"), Cosine(end_factor=0.1)])
 
 
 def test_every_python_block_is_run_below() -> None:

@@ -68,7 +68,8 @@ class Conductor:
         if self.monitors["validation"].sync and not quirks.validates(trainer):
             raise ValueError(
                 f"{self.monitors['validation'].who}: {', '.join(self.monitors['validation'].sync)} is watched at each "
-                'validation, but this run has none: give a validation loader and step, or say check="train_epoch"'
+                "validation, but this run has none: give a validation loader and step, and a check_val_every_n_epoch "
+                'that is not larger than max_epochs, or say check="train_epoch"'
             )
         self._deliver_states()
         run = Horizon(*trainer.strategy.broadcast(quirks.run_horizon(trainer, self.automatic).state()))

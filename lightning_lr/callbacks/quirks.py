@@ -85,8 +85,10 @@ def epoch_is_complete(trainer: Trainer) -> bool:
 
 
 def validates(trainer: Trainer) -> bool:
-    """Whether this fit runs validation at all."""
-    return bool(trainer.enable_validation)
+    """Whether this fit runs validation at all: a first one after its last epoch is none."""
+    every, epochs = trainer.check_val_every_n_epoch, trainer.max_epochs
+    too_late = every is not None and epochs is not None and 0 <= epochs < every
+    return bool(trainer.enable_validation) and not too_late
 
 
 def dropped_validation(trainer: Trainer) -> bool:

@@ -35,6 +35,9 @@ class LROptions(TypedDict, total=False):
     key: str
 
 
+LROptions.__doc__ = LRCallback.__doc__  # where jsonargparse looks for the help texts of ``**options``
+
+
 class LRWarmup(LRCallback):
     """Rise to the configured lr, which the warmup's last update reaches; goes in front of any other schedule.
 
@@ -124,7 +127,8 @@ class LRPlateauReduction(LRCallback):
         check: ``"validation"`` or ``"train_epoch"``.
         nan_policy: ``"count"`` NaN as bad, ``"ignore"`` or ``"raise"``.
         detector: another one instead of patience and threshold, such as ``Trend()``.
-        active_from, until: durations from the run's start, outside of which evaluations are not bad.
+        active_from: a duration from the run's start, before which evaluations are not bad.
+        until: a duration from the run's start, from which on evaluations are not bad.
         **options: see :class:`~lightning_lr.callbacks.base.LRCallback`.
 
     >>> LRPlateauReduction("val_loss", patience=3, factor=0.5).rules
@@ -175,7 +179,8 @@ class LRStagnationRestart(LRCallback):
         monitor: the metric's name.
         mode: ``"min"`` or ``"max"``: which values are good.
         patience: bad evaluations in a row that are borne; larger than a plateau reduction's on the same metric.
-        threshold, threshold_mode: what an improvement must exceed.
+        threshold: what an improvement must exceed.
+        threshold_mode: ``"rel"`` (times \\|best\\|) or ``"abs"``.
         max_restarts: how often; ``None`` for no limit.
         peak_decay: the n-th restart's peak is ``peak_decay ** n`` of the first, in (0, 1].
         rewarm: a duration, or 0: a straight way up from 0 to the new peak.
@@ -183,8 +188,9 @@ class LRStagnationRestart(LRCallback):
         check: ``"validation"`` or ``"train_epoch"``.
         nan_policy: ``"count"`` NaN as bad, ``"ignore"`` or ``"raise"``.
         detector: another one instead of patience and threshold.
-        active_from, until: durations from the run's start, outside of which evaluations are not bad: with
-            ``until="80%"`` nothing interrupts the last fifth of the run.
+        active_from: a duration from the run's start, before which evaluations are not bad.
+        until: a duration from the run's start, from which on evaluations are not bad: with ``"80%"`` nothing
+            interrupts the last fifth of the run.
         **options: see :class:`~lightning_lr.callbacks.base.LRCallback`.
     """
 
@@ -232,12 +238,15 @@ class LRFreeze(LRCallback):
         monitor: the metric's name.
         duration: how long the lr is held.
         mode: ``"min"`` or ``"max"``: which values are good.
-        patience, threshold, threshold_mode: bad evaluations in a row that are borne, what an improvement must exceed.
+        patience: bad evaluations in a row that are borne.
+        threshold: what an improvement must exceed.
+        threshold_mode: ``"rel"`` (times \\|best\\|) or ``"abs"``.
         check: ``"validation"`` or ``"train_epoch"``.
         nan_policy: ``"count"`` NaN as bad, ``"ignore"`` or ``"raise"``.
         detector: another one instead of patience and threshold.
-        active_from, until: durations from the run's start, outside of which evaluations are not bad: with
-            ``until="80%"`` nothing interrupts the last fifth of the run.
+        active_from: a duration from the run's start, before which evaluations are not bad.
+        until: a duration from the run's start, from which on evaluations are not bad: with ``"80%"`` nothing
+            interrupts the last fifth of the run.
         **options: see :class:`~lightning_lr.callbacks.base.LRCallback`.
     """
 

@@ -12,11 +12,13 @@ from typing import Any, TypeVar
 from lightning_lr.core.checks import did_you_mean, shown
 
 T = TypeVar("T")
+HYDRA = ("_convert_", "_recursive_")
+"""How Hydra is to hand over what lies below; whatever it hands over is taken here."""
 
 
 def build(value: Mapping[Any, Any], known: Mapping[str, Callable[..., T]], what: str, where: str) -> T:
     """The object that a mapping describes; ``known`` are the classes it may name, ``what`` is their common noun."""
-    fields = {str(key): item for key, item in value.items()}
+    fields = {str(key): item for key, item in value.items() if key not in HYDRA}
     target = fields.pop("class_path", None) or fields.pop("_target_", None)
     if not isinstance(target, str):
         raise ValueError(f"{where} must name its class under 'class_path' or '_target_', got {dict(value)!r}")
@@ -27,8 +29,9 @@ def build(value: Mapping[Any, Any], known: Mapping[str, Callable[..., T]], what:
     arguments = fields.pop("init_args", None) or {}
     if not isinstance(arguments, Mapping):
         raise ValueError(f"{where}: init_args must be a mapping of parameters, got {shown(arguments)}")
+    values = fields.pop("_args_", ())
     arguments = {**fields, **{str(key): item for key, item in arguments.items()}}
     try:
-        return known[name](**arguments)
+        return known[name](*values, **arguments)
     except (TypeError, ValueError) as error:
         raise type(error)(f"{where}: {error}") from None

@@ -323,7 +323,12 @@ class _Pair(Detector):
 
 
 class Either(_Pair):
-    """``a | b``: fires when one of the two does."""
+    """``a | b``: fires when one of the two does.
+
+    Args:
+        a: a detector.
+        b: another one.
+    """
 
     __slots__ = ()
 
@@ -339,7 +344,12 @@ class Either(_Pair):
 
 
 class Both(_Pair):
-    """``a & b``: fires when both do on the same evaluation."""
+    """``a & b``: fires when both do on the same evaluation.
+
+    Args:
+        a: a detector.
+        b: another one.
+    """
 
     __slots__ = ()
 

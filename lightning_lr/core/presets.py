@@ -17,7 +17,8 @@ def wsd(
     """Warmup, stable, decay: the rate stays at the peak until a cooldown over the run's last share.
 
     Args:
-        warmup, cooldown: durations; what lies between them is constant.
+        warmup: a duration.
+        cooldown: a duration; what lies between the two is constant.
         shape: the cooldown's: ``"one_minus_sqrt"`` (as published), ``"linear"`` or ``"cosine"``.
         end_factor: where it ends, a fraction of the peak.
 
@@ -39,8 +40,9 @@ def one_cycle(
     """1cycle: up along a cosine from 1/25 of the peak, down to 1/250000 of it.
 
     Args:
-        warmup: how long the way up is.
-        start_factor, end_factor: where it starts and ends, fractions of the peak.
+        warmup: the duration of the way up.
+        start_factor: where it begins, a fraction of the peak.
+        end_factor: where the way down ends, a fraction of the peak.
         momentum_factor: also move momentum (beta1 where there are betas), the other way round: from the group's own
             value to this share of it, where the lr is highest, and back; ``0.85 / 0.95`` as published.
 
@@ -61,6 +63,10 @@ def one_cycle(
 def cosine_with_warmup(warmup: Duration = "5%", end_factor: float = 0.0) -> Schedule:
     """A linear warmup, then a cosine over the rest of the run.
 
+    Args:
+        warmup: a duration.
+        end_factor: where it ends, a fraction of the peak.
+
     >>> cosine_with_warmup("25%").curve(8).round(3).tolist()
     [0.5, 1.0, 1.0, 0.933, 0.75, 0.5, 0.25, 0.067]
     """
@@ -70,6 +76,10 @@ def cosine_with_warmup(warmup: Duration = "5%", end_factor: float = 0.0) -> Sche
 def linear_with_warmup(warmup: Duration = "5%", end_factor: float = 0.0) -> Schedule:
     """A linear warmup, then a straight line over the rest of the run.
 
+    Args:
+        warmup: a duration.
+        end_factor: where it ends, a fraction of the peak.
+
     >>> linear_with_warmup("25%").curve(8).round(3).tolist()
     [0.5, 1.0, 1.0, 0.833, 0.667, 0.5, 0.333, 0.167]
     """
@@ -78,6 +88,10 @@ def linear_with_warmup(warmup: Duration = "5%", end_factor: float = 0.0) -> Sche
 
 def slanted_triangular(cut: Duration = "10%", ratio: float = 32.0) -> Schedule:
     """A short way up from 1/ratio of the peak, a long way back down to it.
+
+    Args:
+        cut: the duration of the way up.
+        ratio: the peak over the lowest factor, >= 1.
 
     Source: Howard & Ruder 2018, arXiv 1801.06146 (ULMFiT: cut 0.1, ratio 32).
 
@@ -90,6 +104,10 @@ def slanted_triangular(cut: Duration = "10%", ratio: float = 32.0) -> Schedule:
 
 def flat_cosine(flat: Duration = "75%", end_factor: float = 0.0) -> Schedule:
     """Flat at the peak, then a cosine over the rest of the run.
+
+    Args:
+        flat: a duration.
+        end_factor: where it ends, a fraction of the peak.
 
     >>> flat_cosine("50%").curve(4).round(3).tolist()
     [1.0, 1.0, 1.0, 0.5]
@@ -107,7 +125,9 @@ def infinite(
     """Warmup, cosine to a constant that can last for ever, and an exponential annealing at the run's end.
 
     Args:
-        warmup, decay, anneal: durations; the constant takes the rest.
+        warmup: a duration.
+        decay: the duration of the cosine.
+        anneal: the duration of the annealing at the end; the constant takes the rest.
         constant_factor: the constant's level, a fraction of the peak.
         end_factor: where the annealing ends, a fraction of the peak; > 0 and not above the constant.
 

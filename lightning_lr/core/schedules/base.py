@@ -223,10 +223,10 @@ class Beside(Schedule):
         return dict(self.__dict__["_others"])
 
     def _values(self) -> tuple[object, ...]:
-        return (self.schedule, self.__dict__["_others"])
+        return (self.schedule, self.others)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Beside, (self.schedule, self.others)
+    def __hash__(self) -> int:
+        return hash((self.schedule, self.__dict__["_others"]))
 
     def __repr__(self) -> str:
         main = repr(self.schedule)

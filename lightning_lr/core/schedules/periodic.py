@@ -141,7 +141,7 @@ def _cyclic(
 
 
 def _mode(value: object) -> str | Callable[[int], float]:
-    if callable(value) or (isinstance(value, str) and ":" in value):  # the repr of a function: 'module:name'
+    if callable(value) or (isinstance(value, str) and {":", "."} & set(value)):  # 'module:name', as its repr says
         return function(value, "Cyclic: mode")
     return choice(value, _MODES, "Cyclic: mode (or a callable of the cycle number)")
 
