@@ -110,7 +110,7 @@ class LRCallback(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         if self._conductor is not None and self._conductor.groups_may_have_changed:
-            self._conductor.check_groups()
+            self._conductor.first_batch(trainer)
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Any) -> None:
         if self._conductor is not None:

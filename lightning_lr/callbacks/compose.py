@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lightning.pytorch.callbacks import EarlyStopping
-
 from lightning_lr.callbacks import quirks
 from lightning_lr.callbacks.base import OPTIONS, LRCallback
 from lightning_lr.core.rules import Rule
@@ -202,14 +200,14 @@ def _refuse_others(
                 f"{type(optimizer).__name__}, and would overwrite each other's: return the optimizer alone from "
                 "configure_optimizers, or remove the callback"
             )
-    finders = [c for c in trainer.callbacks if "Finder" in type(c).__name__]  # type: ignore[attr-defined]
+    finders = [c for c in trainer.callbacks if quirks.is_a(c, "LearningRateFinder")]  # type: ignore[attr-defined]
     if hasattr(optimizer.step, "_wrapped_by_lr_sched") and not finders:  # a finder builds one, and is done with it
         raise ValueError(
             f"{who} and a torch LR scheduler that was built on this {type(optimizer).__name__}, but not returned from "
             "configure_optimizers, both own its lr: do not build that scheduler, or remove the callback"
         )
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        if type(callback).__name__ == "StochasticWeightAveraging":
+        if quirks.is_a(callback, "StochasticWeightAveraging"):
             raise ValueError(
                 f"{who} and StochasticWeightAveraging both own the lr of {type(optimizer).__name__}: SWA replaces the "
                 "scheduler in the middle of the run; remove it, and end the schedule with Constant(…, factor=…) "
@@ -234,7 +232,7 @@ def advice(trainer: Trainer, owners: Sequence[Ownership]) -> list[str]:
                         f"reduction's, {patience}: the lr will be restarted before it was ever reduced"
                     )
             for callback in trainer.callbacks:  # type: ignore[attr-defined]
-                stops = isinstance(callback, EarlyStopping) and callback.monitor == rule.monitor
+                stops = quirks.is_a(callback, "EarlyStopping") and callback.monitor == rule.monitor
                 if stops and callback.patience <= patience + 1:
                     out.append(
                         f"{owner.who}: EarlyStopping's patience {callback.patience} on {rule.monitor!r} leaves a "

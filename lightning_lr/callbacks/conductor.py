@@ -72,7 +72,8 @@ class Conductor:
                 'that is not larger than max_epochs, or say check="train_epoch"'
             )
         self._deliver_states()
-        run = Horizon(*trainer.strategy.broadcast(quirks.run_horizon(trainer, self.automatic).state()))
+        self._length = quirks.run_horizon(trainer, self.automatic)  # as this rank sees it
+        run = Horizon(*trainer.strategy.broadcast(self._length.state()))
         self._resume_within(trainer, pl_module)
         for owner in self.owners:
             scheduler = owner.scheduler
@@ -107,7 +108,7 @@ class Conductor:
 
     def _branch(self, trainer: Trainer) -> None:
         """What the user wants done once when a run goes on from a checkpoint: a cooldown from here, say."""
-        if trainer.ckpt_path is None:
+        if quirks.resumes_from(trainer) is None:
             return
         for owner in self.owners:
             done = {event.rule for event in owner.scheduler.events}
@@ -155,7 +156,7 @@ class Conductor:
     def _resume_within(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """A second fit of the same module on the same trainer goes on where the first one ended."""
         module, states = _EARLIER.get(trainer, (None, []))
-        if module is None or module() is not pl_module or trainer.ckpt_path is not None:
+        if module is None or module() is not pl_module or quirks.resumes_from(trainer) is not None:
             return
         for owner in self.owners:
             for state in states:
@@ -169,7 +170,7 @@ class Conductor:
     def _settle_start(self, trainer: Trainer, owner: Ownership) -> None:
         """A run that goes on from a checkpoint without a state of ours: where is the schedule?"""
         scheduler = owner.scheduler
-        restored = trainer.ckpt_path is not None and trainer.global_step > 0
+        restored = quirks.resumes_from(trainer) is not None and trainer.global_step > 0
         if scheduler.resumed or scheduler.start_step is not None or not restored:
             return  # without a checkpoint a new optimizer has made no updates, whatever the trainer has counted
         if not self.automatic or len(self.optimizers) > 1:
@@ -227,12 +228,30 @@ class Conductor:
         """Callbacks such as BaseFinetuning add groups, or write an lr of their own, at this point."""
         self.groups_may_have_changed = True
         self._updates_before = [scheduler.updates for scheduler in self.schedulers]
+        self._check_length(trainer)
         for owner in self.owners:
             scheduler = owner.scheduler
             end = scheduler.end_of()
             extended = scheduler.run_horizon != scheduler.program_horizon  # a zero that was planned is in the plan
             if extended and end is not None and scheduler.updates >= end and scheduler.factor == 0:
                 rank_zero_warn(f"{owner.who}: the schedule ended at update {end}; this epoch trains with lr 0")
+
+    def _check_length(self, trainer: Trainer) -> None:
+        """Dataloaders that are reloaded may come with another length than the plan was made for."""
+        before, now = self._length, quirks.run_horizon(trainer, self.automatic)
+        for owner in self.owners:
+            if now != before and owner.scheduler.total_steps is None and _needs_length(owner.scheduler, before):
+                self._warn_once(
+                    f"{owner.who}: this epoch has another number of updates ({now.steps_per_epoch}) than the schedule "
+                    f"was made for ({before.steps_per_epoch}), and ends elsewhere than the run: give total_steps=",
+                    key=f"length/{owner.optimizer_index}",
+                )
+
+    def first_batch(self, trainer: Trainer) -> None:
+        """Of an epoch, or of a run that goes on within one."""
+        if any(scheduler.resumed for scheduler in self.schedulers):
+            quirks.accumulate_again(trainer)
+        self.check_groups()
 
     def check_groups(self) -> None:
         """Before an epoch's first update: take new groups in; one owner writes the lr, and that is the scheduler."""

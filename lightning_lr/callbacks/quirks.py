@@ -60,18 +60,40 @@ def run_horizon(trainer: Trainer, automatic: bool) -> Horizon:
     return Horizon(total if total > 0 else None, lengths or None)
 
 
+def is_a(callback: object, name: str) -> bool:
+    """Whether a callback is of this class or of one derived from it, in whichever of Lightning's two packages."""
+    return any(cls.__name__ == name for cls in type(callback).__mro__)
+
+
+def resumes_from(trainer: Trainer) -> str | None:
+    """The checkpoint this run goes on from. A finder leaves its own there, and Lightning then restores no other."""
+    path = trainer.ckpt_path
+    own = path is not None and Path(str(path)).name.startswith((".lr_find_", ".scale_batch_size_"))
+    return None if path is None or own else str(path)
+
+
+def accumulate_again(trainer: Trainer) -> None:
+    """Set what a GradientAccumulationScheduler says of this epoch.
+
+    A run that goes on within an epoch calls no ``on_train_epoch_start``, where it would have set it: without this the
+    rest of the epoch makes one update per batch. Not in ``on_train_start``, where the scheduler refuses another value.
+    """
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if is_a(callback, "GradientAccumulationScheduler"):
+            trainer.accumulate_grad_batches = callback.get_accumulate_grad_batches(trainer.current_epoch)
+
+
 def _accumulation(trainer: Trainer) -> dict[int, int]:
     """Batches per update from each epoch on: a GradientAccumulationScheduler's, else the trainer's."""
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        if type(callback).__name__ == "GradientAccumulationScheduler":
+        if is_a(callback, "GradientAccumulationScheduler"):
             return {0: 1, **callback.scheduling}
     return {0: trainer.accumulate_grad_batches}
 
 
 def adds_groups(trainer: Trainer) -> bool:
-    """Whether a callback, of either of Lightning's packages, is there that adds parameter groups in mid-run."""
-    callbacks = trainer.callbacks  # type: ignore[attr-defined]
-    return any(cls.__name__ == "BaseFinetuning" for callback in callbacks for cls in type(callback).__mro__)
+    """Whether a callback is there that adds parameter groups in mid-run."""
+    return any(is_a(callback, "BaseFinetuning") for callback in trainer.callbacks)  # type: ignore[attr-defined]
 
 
 def last_batch(trainer: Trainer) -> int:
@@ -98,8 +120,8 @@ def dropped_validation(trainer: Trainer) -> bool:
     goes on past the validation: Lightning fast-forwards it. Whoever calls this knows whether it had been seen.
     """
     loop = trainer.fit_loop.epoch_loop
-    if loop.batch_progress.total.ready == 0 or loop.val_loop.restarted_mid_evaluation:
-        return False  # nothing was trained yet, or Lightning goes back to this validation by itself
+    if not (loop.restarted_on_train_batch_end or loop.restarted_on_last) or loop.val_loop.restarted_mid_evaluation:
+        return False  # the newest batch was not finished and is trained again, or Lightning goes back by itself
     fetcher = trainer.fit_loop._data_fetcher
     if fetcher is None:
         return False
@@ -117,6 +139,11 @@ def begin_next_epoch(trainer: Trainer) -> bool:
     """
     loop = trainer.fit_loop
     counted = loop.epoch_progress.current
+    batches = loop.epoch_loop.batch_progress
+    if not (loop.epoch_loop.restarted_on_train_batch_end or loop.epoch_loop.restarted_on_last):
+        batches.total.reset_on_restart()  # saved within a batch, which is trained again: it is not to be counted twice
+    if loop.restarted_on_epoch_start:  # saved in on_train_epoch_start: what it knows of batches is the last epoch's
+        batches.reset_on_run()
     if loop.restarted_mid_epoch and counted.processed == counted.started:  # type: ignore[attr-defined]
         loop.reset_restart_stage()
         return True
@@ -131,6 +158,7 @@ def validate_now(trainer: Trainer) -> None:
         trainer.validating = True
         loop.val_loop.restarting = False
         loop.val_loop.run()
+        loop.val_loop._has_run = False  # else the epoch loop takes the rest of this epoch, and of every other, as done
         trainer.training = True
     connector._first_loop_iter = first_loop_iter
 
