@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lightning_lr.callbacks import LRCallback as LRCallback
     from lightning_lr.callbacks import LRController as LRController
+    from lightning_lr.callbacks import LRFinder as LRFinder
     from lightning_lr.callbacks import LRFreeze as LRFreeze
     from lightning_lr.callbacks import LRLogger as LRLogger
     from lightning_lr.callbacks import LRMultiPhaseDecay as LRMultiPhaseDecay
@@ -60,7 +61,9 @@ if TYPE_CHECKING:
     from lightning_lr.core.presets import slanted_triangular as slanted_triangular
     from lightning_lr.core.presets import wsd as wsd
     from lightning_lr.core.program import Program as Program
+    from lightning_lr.core.range_test import Suggestions as Suggestions
     from lightning_lr.core.rules import Rule as Rule
+    from lightning_lr.core.scaling import scale_lr as scale_lr
     from lightning_lr.core.schedules import Beside as Beside
     from lightning_lr.core.schedules import Chain as Chain
     from lightning_lr.core.schedules import Constant as Constant
@@ -100,11 +103,14 @@ _HOMES = {
     "core.actions": "Adapt Cooldown Freeze Reduce Restart Stop",
     "core.control": "Control Event replay",
     "core.detectors": "Detector Patience Trend Window",
+    "core.range_test": "Suggestions",
     "core.rules": "Rule",
     "core.tracks": "Track",
     "groups": "param_groups",
+    "core.scaling": "scale_lr",
     "callbacks": (
-        "LRCallback LRController LRFreeze LRLogger LRMultiPhaseDecay LRPlateauReduction LRStagnationRestart LRWarmup"
+        "LRCallback LRController LRFinder LRFreeze LRLogger LRMultiPhaseDecay LRPlateauReduction LRStagnationRestart "
+        "LRWarmup"
     ),
     "mixin": "LRScheduleMixin",
     "parser": "LRArgumentParser",

@@ -203,6 +203,10 @@ class ScheduledLR(LRScheduler):
                     "schedule multiplies it: give the optimizer the value that the schedule is to start from"
                 )
 
+    def configured_as(self, lrs: Sequence[float]) -> None:
+        """What the code would say of every group's lr, had it known what a finder has found."""
+        self._configured.update({("lr", i): float(lr) for i, lr in enumerate(lrs)})
+
     @property
     def _name(self) -> str:
         return type(self.optimizer).__name__

@@ -304,7 +304,7 @@ def test_the_mixin_with_rules_and_a_callback_beside_it(tmp_path: Path) -> None:
     rule = Rule(Patience(0), Reduce(0.5), "val_loss")
     lrs = used(tmp_path, [], Ruled(Constant(), rules=[rule]), max_epochs=3, **VALIDATED)
     assert lrs == [1.0] * 8 + [0.5] * 4
-    with pytest.raises(ValueError, match=r"'configure_optimizers' and LRPlateauReduction.* are two of a kind"):
+    with pytest.raises(ValueError, match=r"rules of configure_optimizers and LRPlateauReduction.* are two of a kind"):
         used(tmp_path, [LRPlateauReduction("val_loss")], Ruled(Constant(), rules=[rule]), **VALIDATED)
 
 
