@@ -14,7 +14,7 @@ In TensorBoard, with smoothing at 0, look at
 - ``lr/AdamW``: what each update used, over the run ``plan``, which is what the schedule alone would have been. A step
   down is a reduction, a step up the restart; after it the rest of the schedule is fitted to the rest of the run.
 - ``monitor/val_loss``, on the same axis: what the decisions saw.
-- ``schedule/num_reduce``, ``schedule/num_restart``: how many there have been.
+- ``schedule/num_reductions``, ``schedule/num_restarts``: how many there have been.
 - Text: ``lr/plan``, the phases in numbers, and ``lr/decisions``: when, by how much and why.
 - Custom Scalars: rate, losses and decisions on one page; Images: plan and actual drawn (where matplotlib is installed).
 

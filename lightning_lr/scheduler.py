@@ -164,7 +164,8 @@ class ScheduledLR(LRScheduler):
         general = as_rules(rules, "ScheduledLR: rules")
         wanted = list(as_tracks(tracks, "ScheduledLR: tracks"))
         if schedule is not None or general or not wanted:
-            wanted.insert(0, Track(as_schedule(schedule, "ScheduledLR: schedule"), rules=general))
+            body = None if schedule is None else as_schedule(schedule, "ScheduledLR: schedule")
+            wanted.insert(0, Track(body, rules=general))
         self.tracks = wanted
         self._saved: dict[str, Any] | None = None
         self._handles: list[Any] = []

@@ -116,12 +116,12 @@ def test_digits_reduces_and_restarts_by_what_validation_measured(digits: Result)
         assert np.float32(decision["value"]) in np.float32(measured)
 
 
-@pytest.mark.parametrize("kind", ["reduce", "restart"])
-def test_digits_tells_and_counts_every_decision(digits: Result, kind: str) -> None:
+@pytest.mark.parametrize(("kind", "counter"), [("reduce", "reductions"), ("restart", "restarts")])
+def test_digits_tells_and_counts_every_decision(digits: Result, kind: str, counter: str) -> None:
     mine = [decision for decision in digits.decisions() if decision["kind"] == kind]
     for decision in mine:
         assert digits.err.count(f"lr {kind} at update {decision['step']}, epoch {decision['epoch']}: AdamW ") == 1
-    steps = digits.points(f"schedule/num_{kind}")
+    steps = digits.points(f"schedule/num_{counter}")
     assert next(step for step, count in steps if count == len(mine)) == mine[-1]["step"]
     assert max(count for _, count in steps) == len(mine)
 

@@ -290,6 +290,15 @@ def test_the_recorder_keeps_no_history_and_writes_one_summary_per_point() -> Non
         def curves(self) -> list[Curve]:
             return [Curve(f"lr/{name}", 1.0, 0) for name in "abc"]
 
+        def rates(self) -> list[Any]:
+            return []
+
+        def levels(self, alone: bool) -> dict[str, float]:
+            return {}
+
+        def enters_a_phase(self) -> bool:
+            return False
+
     calls: list[tuple[dict[str, float], int]] = []
     source: Any = Ramp()
     recorder = Recorder([source], [lambda values, step: calls.append((dict(values), step))], every_n_steps=500)
@@ -339,7 +348,7 @@ def test_the_charts_are_arranged_and_a_users_own_layout_is_left_alone(tmp_path: 
     [event] = board(tmp_path / "run").Tensors("custom_scalars__config__")
     layout = Layout.FromString(event.tensor_proto.string_val[0])
     [category] = layout.category
-    assert [chart.title for chart in category.chart] == ["lr", "loss", "decisions so far"]
+    assert [chart.title for chart in category.chart] == ["lr", "loss", "phase", "decisions so far", "scale"]
     assert list(category.chart[0].multiline.tag) == ["^lr/SGD$", "^lr/SGD/pg2$"]
     logged_run(tmp_path / "own", [LRWarmup(2), LRLogger(layout=False)])
     assert "custom_scalars__config__" not in board(tmp_path / "own" / "run").Tags()["tensors"]
@@ -353,7 +362,7 @@ def test_decisions_are_counted_tabled_and_drawn(tmp_path: Path) -> None:
     settings: dict[str, Any] = {"limit_val_batches": 1, "max_epochs": 4}
     lrs, logged = logged_run(tmp_path, [wish], Net(metric=lambda n: 1.0), **settings)
     assert lrs == [1.0] * 8 + [0.5] * 4 + [0.25] * 4
-    assert logged["schedule/num_reduce"] == {0: 0.0, 7: 0.0, 8: 1.0, 11: 1.0, 12: 2.0, 15: 2.0, 16: 3.0}
+    assert logged["schedule/num_reductions"] == {0: 0.0, 7: 0.0, 8: 1.0, 11: 1.0, 12: 2.0, 15: 2.0, 16: 3.0}
     run = board(tmp_path / "run")
     texts = [e.tensor_proto.string_val[0].decode() for e in run.Tensors("lr/decisions/text_summary")]
     assert "| 8 | 1 | reduce | SGD 1 → 0.5 | val_loss = 1, best 1: not better" in texts[-1]

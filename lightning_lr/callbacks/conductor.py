@@ -294,6 +294,7 @@ class Conductor:
 
     def close(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Let go of the optimizers; remember where they were, for another fit of the same module."""
+        self.reporter.close()
         started = [scheduler for scheduler in self.schedulers if scheduler.started]
         if started:
             _EARLIER[trainer] = (weakref.ref(pl_module), [scheduler.state_dict() for scheduler in started])

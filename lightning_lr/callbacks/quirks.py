@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -173,6 +173,24 @@ def _epoch_of_last_batch(trainer: Trainer) -> Iterator[None]:
         yield
     finally:
         progress.completed = now
+
+
+def add_to_progress_bar(trainer: Trainer, values: Callable[[], dict[str, str]]) -> Callable[[], None]:
+    """Show more values in the progress bar, whichever it is; returns what takes them out again.
+
+    Both of Lightning's bars ask their own ``get_metrics``, which is theirs to be overridden; values that are logged
+    with ``prog_bar=True`` must be numbers.
+    """
+    bar = trainer.progress_bar_callback
+    if bar is None:
+        return lambda: None
+    own = bar.get_metrics
+
+    def get_metrics(trainer: Any, pl_module: Any) -> dict[str, Any]:
+        return {**own(trainer, pl_module), **values()}
+
+    bar.get_metrics = get_metrics  # type: ignore[method-assign]
+    return lambda: bar.__dict__.pop("get_metrics", None)
 
 
 def run_directory(trainer: Trainer) -> Path | None:

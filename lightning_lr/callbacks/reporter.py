@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
@@ -16,9 +17,9 @@ from lightning_lr.core.checks import did_you_mean
 from lightning_lr.core.control import Event
 from lightning_lr.reporting import plan, views
 from lightning_lr.reporting.events import Journal, record, sentence, table
+from lightning_lr.reporting.loggers import Board, boards
 from lightning_lr.reporting.names import optimizer_names
-from lightning_lr.reporting.recorder import Recorder, Source
-from lightning_lr.reporting.scalars import write_text, writers
+from lightning_lr.reporting.recorder import Recorder, Source, phase_name
 from lightning_lr.scheduler import MAX_EVENTS
 
 if TYPE_CHECKING:
@@ -41,8 +42,13 @@ class Reporter:
         self.recorder: Recorder | None = None
         self.journal: Journal | None = None
         self.decisions: list[dict[str, Any]] = []
+        self.boards: list[Board] = []
+        self.folder: Path | None = None
         self._watched: list[str] = []
         self._drawn = 0
+        self._plan = ""
+        self._introduced = self._resumed = False
+        self._undo: Callable[[], None] = lambda: None
         self._logged: dict[str, Any] = {}
 
     def begin(self, trainer: Trainer, owners: Sequence[Ownership], optimizers: Sequence[Optimizer]) -> None:
@@ -70,21 +76,39 @@ class Reporter:
                 source.scheduler.listener = partial(self._tell, trainer, source)
 
     def _open(self, trainer: Trainer, sources: Sequence[Source], text: str) -> None:
-        settings, loggers = self.settings, trainer.loggers
+        settings = self.settings
+        self.boards = boards(trainer.loggers)
+        self.folder = quirks.run_directory(trainer)
         extra = [key for key in ("momentum", "weight_decay") if getattr(settings, f"log_{key}")]
         every = settings.every_n_steps or trainer.log_every_n_steps  # type: ignore[attr-defined]
         possible = [rule.do.kind for source in sources if source.scheduler for rule in source.scheduler.rules]
         made = [entry["kind"] for entry in self.decisions]
         counts = {kind: made.count(kind) for kind in dict.fromkeys([*possible, *made])}
-        self.recorder = Recorder(sources, writers(loggers), every, extra, counts)
-        if settings.plan and text:
-            write_text(loggers, "lr/plan", plan.markdown(text), quirks.step_number(trainer))
-            views.write_plan(loggers, sources)
-        if settings.layout:
-            views.arrange(loggers, sources)
-        folder = quirks.run_directory(trainer)
-        if folder is not None:
-            self.journal = Journal(folder / "lr_events.jsonl", self.decisions if self._resumed else None)
+        self.recorder = Recorder(sources, [board.scalars for board in self.boards], every, extra, counts)
+        self._plan = text
+        if self.folder is not None:
+            self.journal = Journal(self.folder / "lr_events.jsonl", self.decisions if self._resumed else None)
+        if settings.progress_bar:
+            self._undo = quirks.add_to_progress_bar(trainer, partial(_in_progress, sources))
+
+    def _introduce(self, step: int) -> None:
+        """Before the first point: plan and layout. Lightning knows the step number of a run that goes on only now."""
+        assert self.recorder is not None
+        self._introduced = True
+        if self._resumed:
+            for board in self.boards:
+                board.forget_from(step)
+        if self.settings.plan and self._plan:
+            self._write_text("lr/plan", plan.markdown(self._plan), step)
+            views.write_plan(self.boards, self.recorder.sources)
+        if self.settings.layout:
+            views.arrange(self.boards, self.recorder.sources)
+        if self.decisions:
+            self._write_text("lr/decisions", table(self.decisions), step)
+
+    def _write_text(self, tag: str, text: str, step: int) -> None:
+        for board in self.boards:
+            board.text(tag, text, step)
 
     def _tell(self, trainer: Trainer, source: Source, event: Event) -> None:
         """One line for people, one for the file, the table and the counters for TensorBoard."""
@@ -97,19 +121,22 @@ class Reporter:
             self.journal.append(self.decisions[-1])
         if self.recorder is not None:
             self.recorder.decided(event.kind)
-            write_text(trainer.loggers, "lr/decisions", table(self.decisions), quirks.step_number(trainer))
+            self._write_text("lr/decisions", table(self.decisions), quirks.step_number(trainer))
             if self._drawn < views.MAX_FIGURES:
                 self._draw(trainer)
 
     def _draw(self, trainer: Trainer) -> None:
         if self.recorder is not None and self.settings.figures:
             self._drawn += 1
-            views.write_figures(trainer.loggers, self.recorder.sources, quirks.step_number(trainer))
+            views.write_figures(self.boards, self.recorder.sources, quirks.step_number(trainer), self.folder)
 
     def before_update(self, trainer: Trainer) -> None:
         """Log the lr that the coming update uses, under the step number of Lightning's own points."""
         if self.recorder is not None:
-            self.recorder.before_update(quirks.step_number(trainer))
+            step = quirks.step_number(trainer)
+            if not self._introduced:
+                self._introduce(step)
+            self.recorder.before_update(step)
 
     def log_metrics(self, trainer: Trainer) -> None:
         """Write the metrics that rules watch and an LRLogger names, each new value once."""
@@ -123,6 +150,10 @@ class Reporter:
             values = {f"monitor/{name}": float(value) for name, value in fresh.items()}
             self.recorder.write(values, quirks.step_number(trainer))
 
+    def close(self) -> None:
+        """Leave the trainer as it was found."""
+        self._undo()
+
     def end(self, trainer: Trainer) -> None:
         """The curve ends with the last lr that was used."""
         if self.recorder is not None:
@@ -133,6 +164,20 @@ class Reporter:
                 available = ", ".join(trainer.callback_metrics) or "none"
                 hint = did_you_mean(name, trainer.callback_metrics)
                 rank_zero_warn(f"LRLogger: the metric {name!r} was never logged{hint}; available: {available}")
+
+
+def _in_progress(sources: Sequence[Source]) -> dict[str, str]:
+    """The lr and the phase as the progress bar shows them: strings, since it cuts numbers at three decimals."""
+    out = {}
+    several = len(sources) > 1
+    for source in sources:
+        lrs = [curve.base * source.moment()[curve.place] for curve in source.curves() if curve.tag.startswith("lr/")]
+        if lrs:
+            out[f"lr-{source.name}" if several else "lr"] = f"{max(lrs):.2g}"
+        for track in source.rates()[:1]:
+            if source.scheduler is not None and track.program is not None:
+                out[f"phase-{source.name}" if several else "phase"] = phase_name(track, source.scheduler.updates)
+    return out
 
 
 def _record(event: Event, source: Source) -> dict[str, Any]:

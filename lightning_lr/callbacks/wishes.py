@@ -322,6 +322,7 @@ class LRLogger(LRCallback):
         figures: whether plan and actual are drawn, for the first ten decisions and at the end; needs matplotlib.
         log_momentum: also log momentum (or beta1) of every group.
         log_weight_decay: also log the weight decay of every group.
+        progress_bar: whether the progress bar shows the largest lr and the phase.
     """
 
     role = "log"
@@ -336,6 +337,7 @@ class LRLogger(LRCallback):
         figures: bool = True,
         log_momentum: bool = False,
         log_weight_decay: bool = False,
+        progress_bar: bool = True,
     ) -> None:
         super().__init__()
         listed = isinstance(metrics, Iterable) and not isinstance(metrics, str)
@@ -348,4 +350,5 @@ class LRLogger(LRCallback):
         self.plan = flag(plan, "LRLogger: plan")
         self.figures = flag(figures, "LRLogger: figures")
         self.log_momentum = flag(log_momentum, "LRLogger: log_momentum")
+        self.progress_bar = flag(progress_bar, "LRLogger: progress_bar")
         self.log_weight_decay = flag(log_weight_decay, "LRLogger: log_weight_decay")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_UNSAFE = re.compile(r"[^\w.+\- ]+")
+_UNSAFE = re.compile(r"[^\w.\- ]+")
 
 
 def optimizer_names(class_names: Sequence[str]) -> list[str]:
@@ -29,12 +29,12 @@ def group_names(optimizer: str, groups: Sequence[Mapping[str, Any]]) -> list[str
     >>> group_names("SGD", [{}, {}, {"name": "head"}, {"name": "head"}])
     ['SGD', 'SGD/pg2', 'SGD/head', 'SGD/head-1']
     """
-    own = [_clean(str(group["name"])) if group.get("name") else "" for group in groups]
+    own = [clean(str(group["name"])) if group.get("name") else "" for group in groups]
     parts = _unique([name or (f"pg{i + 1}" if i else "") for i, name in enumerate(own)])
     return [f"{optimizer}/{part}" if part else optimizer for part in parts]
 
 
-def _clean(name: str) -> str:
+def clean(name: str) -> str:
     """A name that cannot break a path, a tag or a page."""
     return _UNSAFE.sub("_", name).strip() or "_"
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from torch.optim import Optimizer
 
-from lightning_lr.reporting.names import group_names
-from lightning_lr.reporting.scalars import Writer
+from lightning_lr.core.control import position, update_at
+from lightning_lr.reporting.loggers import Writer
+from lightning_lr.reporting.names import clean, group_names
 from lightning_lr.scheduler import ScheduledLR
 from lightning_lr.track import LiveTrack, read
 
@@ -16,6 +19,18 @@ BEND = 1e-3
 """A value that lies off the line through the two before it by more than this share is a corner."""
 
 Moment = tuple[float, ...]
+
+COUNTED = {
+    "reduce": "reductions",
+    "restart": "restarts",
+    "freeze": "freezes",
+    "cooldown": "cooldowns",
+    "adapt": "adaptations",
+    "stop": "stops",
+    "stretch": "stretches",
+    "schedule": "schedule_changes",
+}
+"""Kinds of decisions, as counters name them."""
 
 
 class Curve(NamedTuple):
@@ -36,6 +51,7 @@ class Source:
         self._loose: list[dict[str, Any]] = []
         self._curves: list[Curve] = []
         self._of: object = None
+        self._until = 0.0
 
     def moment(self) -> Moment:
         """What moves now: every track's factor, and the lr of every group that follows none."""
@@ -69,6 +85,31 @@ class Source:
                     others.append(curve)
         self._curves = [*(lrs[i] for i in sorted(lrs)), *others]
 
+    def rates(self) -> list[LiveTrack]:
+        """The tracks of the lr."""
+        return [track for track in self.live if track.key == "lr"]
+
+    def enters_a_phase(self) -> bool:
+        """Whether the coming update begins a phase that has not been told yet."""
+        return self.scheduler is not None and self.scheduler.updates >= self._until
+
+    def levels(self, alone: bool) -> dict[str, float]:
+        """The number of the phase, 1 for the first, and the scale of every schedule of the lr.
+
+        A cooldown that was branched off has the number after the last. ``alone``: there is one schedule in all.
+        """
+        out: dict[str, float] = {}
+        self._until = math.inf
+        for track in self.rates():
+            if self.scheduler is None or track.program is None:
+                continue
+            phase, until = _phase(track, self.scheduler.updates)
+            self._until = min(self._until, until)
+            own = "" if track.wanted.groups is None else f"-{clean(track.id)}"
+            name = "" if alone else f"/{self.name}{own}"
+            out |= {f"schedule/phase{name}": float(phase), f"schedule/scale{name}": track.control.scale}
+        return out
+
     def peaks(self, track: int = 0) -> list[tuple[str, float]]:
         """Name and first value of every group that a track moves; of every group, where nobody moves any."""
         names = self.names()
@@ -91,14 +132,15 @@ class Source:
 class Recorder:
     """Watches every update; writes its lr on the interval, at the first and the last, and on both sides of a corner.
 
-    It keeps the two moments before, nothing that grows.
+    It keeps the two moments before, nothing that grows. What changes by steps (the phase, the scale, counters of
+    decisions) is written at each change only, and once more just before it: TensorBoard then draws a clear step.
 
     Args:
         sources: the optimizers.
-        writers: where points go; see :func:`~lightning_lr.reporting.scalars.writers`.
+        writers: where points go; see :func:`~lightning_lr.reporting.loggers.boards`.
         every_n_steps: the interval; the points are those of Lightning's own metrics.
         extra: keys of the groups to write as well: ``"momentum"`` (beta1 where there are betas), ``"weight_decay"``.
-        counts: decisions so far, by kind: counters ``schedule/num_<kind>`` that draw clear steps.
+        counts: decisions so far, by kind.
     """
 
     def __init__(
@@ -114,43 +156,48 @@ class Recorder:
         self._now: list[Moment] = []
         self._before: list[Moment] = []
         self._counts = dict(counts or {})
-        self._decided: list[str] = []
+        self._news = True
+        self._alone = sum(len(source.rates()) for source in sources) == 1
+        self._levels: dict[str, float] = {}
 
     def decided(self, kind: str) -> None:
         """A decision has been made: the coming update is a corner, and a counter has a step there."""
-        self._decided.append(kind)
+        self._counts[kind] = self._counts.get(kind, 0) + 1
+        self._news = True
 
     def before_update(self, step: int) -> None:
         """The update under this step number is about to use what the groups hold now."""
         if step == self._step:
             return  # another optimizer's, or the closure evaluated again
         now = [source.moment() for source in self.sources]
-        first = not self._now
-        corner = first or bool(self._decided) or any(map(_bends, self._before, self._now, now))
+        corner = self._news or any(map(_bends, self._before, self._now, now))
         if corner:
             self.last()
-        if first or self._decided:
-            self._count(step)
+        if self._news or any(source.enters_a_phase() for source in self.sources):
+            self._write_levels(step)
         self._before, self._now, self._step = self._now, now, step
         if corner or (self.every_n_steps and (step + 1) % self.every_n_steps == 0):
             self.last()
 
-    def _count(self, step: int) -> None:
-        """All counters, before and after: a clear step in each that has one."""
-        if self._decided and step > 0:
-            self._write_counts(step - 1)
-        for kind in self._decided:
-            self._counts[kind] = self._counts.get(kind, 0) + 1
-        self._decided = []
-        self._write_counts(step)
-
-    def _write_counts(self, step: int) -> None:
-        self.write({f"schedule/num_{kind}": float(count) for kind, count in self._counts.items()}, step)
+    def _write_levels(self, step: int) -> None:
+        """What changes by steps, before and after: all of it, so that no curve ends before another."""
+        self._news = False
+        levels = {f"schedule/num_{COUNTED.get(kind, kind)}": float(n) for kind, n in self._counts.items()}
+        for source in self.sources:
+            levels.update(source.levels(self._alone))
+        if levels != self._levels:
+            if self._levels and step > 0:
+                self.write(self._levels, step - 1)
+            self.write(levels, step)
+            self._levels = levels
 
     def end(self) -> None:
         """The run is over: its last update's point, and what was decided after it."""
         self.last()
-        self._count(self._step + 1 if self._decided else self._step)
+        if self._news:
+            self._write_levels(self._step + 1)
+        elif self._levels:
+            self.write(self._levels, self._step)
 
     def last(self) -> None:
         """Write the newest update's point, unless it stands already."""
@@ -183,6 +230,28 @@ def _bends(a: Moment, b: Moment, c: Moment) -> bool:
     if len(a) != len(b) or len(b) != len(c):
         return True
     return any(abs(z - 2.0 * y + x) > BEND * max(x, y, z) for x, y, z in zip(a, b, c, strict=True))
+
+
+def phase_name(track: LiveTrack, t: int) -> str:
+    """The kind of phase that update ``t`` lies in, such as ``Cosine``; or ``cooldown``, or ``hold`` after the last."""
+    program, place = track.running, position(track.control, t)
+    if program.end is not None and place >= program.end:
+        return "hold"
+    if track.finish is not None:
+        return "cooldown"
+    begins = [segment.begin for segment in program.segments]
+    return program.segments[max(1, bisect_right(begins, place)) - 1].label.partition("(")[0]
+
+
+def _phase(track: LiveTrack, t: int) -> tuple[int, float]:
+    """The number of the phase that update ``t`` lies in, and the update that begins the next one."""
+    place = position(track.control, t)
+    number = bisect_right([segment.begin for segment in track.running.segments], place)
+    end = track.running.segments[number - 1].end if number else 0
+    last = number >= len(track.running.segments)
+    reached = None if end is None or last else update_at(track.control, end)
+    until = math.inf if reached is None else max(reached, t + 1)
+    return (number if track.finish is None else len(track.schedule.phases) + 1), until
 
 
 def _hyperparameter(group: Mapping[str, Any], key: str) -> float | None:

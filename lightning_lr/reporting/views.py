@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lightning_lr.reporting.loggers import Board, TensorBoard
 from lightning_lr.reporting.recorder import Source
-from lightning_lr.reporting.scalars import is_tensorboard
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,12 +21,7 @@ MAX_FIGURES = 10
 LOSSES = ["(.*/)?(train|val|valid|validation)?[_/]?loss.*"]
 
 
-def boards(loggers: Sequence[Any]) -> list[Any]:
-    """The loggers that write for TensorBoard."""
-    return [logger for logger in loggers if is_tensorboard(logger)]
-
-
-def arrange(loggers: Sequence[Any], sources: Sequence[Source]) -> None:
+def arrange(boards: Sequence[Board], sources: Sequence[Source]) -> None:
     """The Custom Scalars page: lr (plan and actual), losses, decisions; always written whole, the last one wins."""
     tags: dict[str, list[str]] = {}
     for curve in (curve for source in sources for curve in source.curves()):
@@ -35,12 +30,13 @@ def arrange(loggers: Sequence[Any], sources: Sequence[Source]) -> None:
         "lr": ["Multiline", tags.pop("lr", [])],
         "loss": ["Multiline", LOSSES],
         **{key: ["Multiline", found] for key, found in tags.items()},
+        "phase": ["Multiline", ["schedule/phase.*"]],
         "decisions so far": ["Multiline", ["schedule/num_.*"]],
+        "scale": ["Multiline", ["schedule/scale.*"]],
     }
-    for logger in boards(loggers):
-        add_custom_scalars = getattr(logger.experiment, "add_custom_scalars", None)
-        if add_custom_scalars is not None:
-            add_custom_scalars({"Learning rate": page})
+    for board in boards:
+        if isinstance(board, TensorBoard):
+            board.logger.experiment.add_custom_scalars({"Learning rate": page})
 
 
 def steps_of(total: int, corners: Sequence[int] = ()) -> list[int]:
@@ -50,10 +46,10 @@ def steps_of(total: int, corners: Sequence[int] = ()) -> list[int]:
     return sorted(step for step in spread | edges | {total - 1} if 0 <= step < total)
 
 
-def write_plan(loggers: Sequence[Any], sources: Sequence[Source]) -> None:
+def write_plan(boards: Sequence[Board], sources: Sequence[Source]) -> None:
     """The plan as a sub-run under the same tags: TensorBoard colours by run, so plan and actual overlay."""
-    for logger in boards(loggers):
-        folder = getattr(logger, "log_dir", None)
+    for board in boards:
+        folder = getattr(board.logger, "log_dir", None) if isinstance(board, TensorBoard) else None
         curves = [(source, total) for source in sources if (total := _total(source)) is not None]
         if folder is None or not curves or "://" in str(folder):  # a bucket is no folder
             continue
@@ -122,21 +118,18 @@ def figure(source: Source) -> Figure | None:
     return picture
 
 
-def write_figures(loggers: Sequence[Any], sources: Sequence[Source], step: int) -> None:
-    """The picture of every optimizer, for the loggers that show some; a tag of its own, or its curve would vanish."""
-    for logger in boards(loggers):
-        add_image = getattr(logger.experiment, "add_image", None)
-        for source in sources if add_image is not None else ():
-            picture = figure(source)
-            if picture is not None and add_image is not None:
-                add_image(f"lr_figures/{source.name}", _pixels(picture), step, dataformats="HWC")
+def write_figures(boards: Sequence[Board], sources: Sequence[Source], step: int, folder: Path | None) -> None:
+    """The picture of every optimizer, under a tag of its own, or its curve would vanish.
 
-
-def _pixels(picture: Figure) -> Any:
-    """Height × width × RGB, drawn without pyplot and its global state."""
-    import numpy as np
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    canvas = FigureCanvasAgg(picture)
-    canvas.draw()  # type: ignore[no-untyped-call]
-    return np.asarray(canvas.buffer_rgba())[..., :3]  # type: ignore[no-untyped-call]
+    Where no logger shows pictures they lie beside the run's files.
+    """
+    showing = [board for board in boards if board.shows]
+    for source in sources if showing or folder is not None else ():
+        picture = figure(source)
+        if picture is None:
+            continue
+        for board in showing:
+            board.picture(f"lr_figures/{source.name}", picture, step)
+        if not showing and folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            picture.savefig(folder / f"lr_{source.name}.png")
