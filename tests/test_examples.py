@@ -230,6 +230,21 @@ def test_branch_cooldown_ends_better_than_its_trunk_and_counts_the_updates(tmp_p
         assert (event["kind"], event["step"], event["lr_before"]) == ("cooldown", step, event["lr_after"])
 
 
+def test_gan_counts_the_updates_of_each_optimizer_and_schedules_beta1(tmp_path: Path) -> None:
+    result = run("gan.py", tmp_path, "--epochs=8")
+    updates = r"(\w+): (\d+) updates, its schedule counted (\d+); lr ([\d.]+) → ([\d.e-]+), beta1 ([\d.]+)"
+    assert rows(result, updates) == [
+        ("discriminator", "168", "168", "0.001", "0", "0.5"),
+        ("generator", "80", "80", "0.002", "0", "0.25"),
+    ]
+    [(before, after)] = rows(result, r"Fréchet distance of the generated digits: ([\d.]+) untrained, ([\d.]+) trained")
+    assert float(after) < 0.6 * float(before)
+    version = tmp_path / "gan" / "version_0"
+    generator = dict(result.points("lr/Adam-1", version))
+    assert max(generator.values()) == pytest.approx(2e-3)
+    assert min(dict(result.points("beta1/Adam-1", version)).values()) < 0.27
+
+
 def test_transformer_layerwise_learns_cools_down_and_keeps_the_ratios_of_its_groups(tmp_path: Path) -> None:
     result = run("transformer_layerwise.py", tmp_path, "--max-steps=60")
     groups = rows(result, r"((?:input|output|blocks)\S*) +(\d+) +([\d.]+) +([\d.]+)")

@@ -124,7 +124,7 @@ def at_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-BLOCKS = {"quick start": 0, "groups": 1, "mixin": 2, "plain torch": 3}
+BLOCKS = {"quick start": 0, "groups": 1, "mixin": 2, "plain torch": 3, "finder": 4}
 
 
 def run(name: str) -> dict[str, Any]:
@@ -156,6 +156,18 @@ def test_the_groups_block_prints_what_is_shown(capsys: pytest.CaptureFixture[str
     optimizer = torch.optim.AdamW(names["groups"])
     scheduler = ScheduledLR.deferred(optimizer, Cosine(), tracks=eval(tracks[1], {"Track": Track, "Linear": Linear}))
     assert [track.id for track in scheduler.live] == ["lr", "lr[head]", "weight_decay", "weight_decay@lr[head]"]
+
+
+def test_the_finder_block_sets_the_peak_and_draws(at_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = run("finder")
+    found = names["finder"].results.suggestions
+    assert repr(found) in capsys.readouterr().out
+    group = names["trainer"].optimizers[0].param_groups[0]
+    assert group["initial_lr"] == found.median
+    assert (at_root / "finder.png").stat().st_size > 1000
+    said = re.search(r"`scale_lr\(0\.1, batch_size=1024\)`.*?\(`([\d.]+)`\)", README, flags=re.DOTALL)
+    assert said
+    assert lightning_lr.scale_lr(0.1, batch_size=1024) == float(said[1])
 
 
 def test_the_yaml_block_is_a_configuration() -> None:
