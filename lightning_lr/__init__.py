@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from lightning_lr.callbacks import LRPlateauReduction as LRPlateauReduction
     from lightning_lr.callbacks import LRStagnationRestart as LRStagnationRestart
     from lightning_lr.callbacks import LRWarmup as LRWarmup
+    from lightning_lr.callbacks.preview import Preview as Preview
+    from lightning_lr.callbacks.preview import preview as preview
     from lightning_lr.core.actions import Adapt as Adapt
     from lightning_lr.core.actions import Cooldown as Cooldown
     from lightning_lr.core.actions import Freeze as Freeze
@@ -107,6 +109,7 @@ _HOMES = {
     "core.rules": "Rule",
     "core.tracks": "Track",
     "groups": "param_groups",
+    "callbacks.preview": "Preview preview",
     "core.scaling": "scale_lr",
     "callbacks": (
         "LRCallback LRController LRFinder LRFreeze LRLogger LRMultiPhaseDecay LRPlateauReduction LRStagnationRestart "

@@ -328,6 +328,9 @@ def live_tracks(tracks: Sequence[Track]) -> list[LiveTrack]:
         if track.key == "lr":
             continue
         clocks: list[LiveTrack | None] = [] if track.rules else list(leaders)
+        if track.beside is not None:
+            out.extend(LiveTrack(track, leader) for leader in leaders if leader.wanted.id == track.beside)
+            continue
         if all(leader is not None and leader.wanted.groups is not None for leader in clocks):
             clocks.append(None)  # for groups whose lr follows nothing
         out.extend(LiveTrack(track, leader) for leader in clocks)

@@ -541,3 +541,13 @@ def test_every_tracks_decisions_are_told_with_their_groups(tmp_path: Path) -> No
     lines = (tmp_path / "run" / "version_0" / "lr_events.jsonl").read_text().splitlines()
     assert [sorted(json.loads(line)["lr_after"]) for line in lines] == [["SGD/body"], ["SGD/head"]]
     assert used(tmp_path, [LRWarmup(2)])[:2] == [0.5, 1.0]
+
+
+def test_what_is_beside_a_schedule_is_about_its_groups_only() -> None:
+    optimizer = body_and_head(momentum=0.8)
+    body = Linear(4).beside(momentum=Linear(4, end_factor=0.5))
+    head = Constant().beside(weight_decay=Constant())
+    with pytest.raises(ValueError, match="weight_decay is 0 in every group"):
+        ScheduledLR(body_and_head(), Constant(), tracks=[Track(head, groups="head")])
+    ScheduledLR(optimizer, body, tracks=[Track(Constant(), groups="head")])
+    assert walk(optimizer, 2, "momentum") == [(0.8, 0.8), (pytest.approx(0.7), 0.8)]

@@ -91,6 +91,21 @@ def _accumulation(trainer: Trainer) -> dict[int, int]:
     return {0: trainer.accumulate_grad_batches}
 
 
+def share_batches(trainer: Trainer, other: Trainer) -> None:
+    """Give one process as many batches as each process of another trainer will have.
+
+    That one will replace the sampler by a ``DistributedSampler``: the samples are shared, and rounded up.
+    """
+    loader: Any = trainer.train_dataloader
+    ranks = other.world_size
+    if ranks == 1 or not other._accelerator_connector.use_distributed_sampler or not hasattr(loader, "dataset"):
+        return
+    each = math.ceil(len(loader.dataset) / ranks) / (loader.batch_size or 1)
+    batches = math.floor(each) if loader.drop_last else math.ceil(each)
+    limit = other.limit_train_batches
+    trainer.fit_loop.max_batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+
+
 def adds_groups(trainer: Trainer) -> bool:
     """Whether a callback is there that adds parameter groups in mid-run."""
     return any(is_a(callback, "BaseFinetuning") for callback in trainer.callbacks)  # type: ignore[attr-defined]

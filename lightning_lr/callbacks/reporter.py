@@ -39,6 +39,7 @@ class Reporter:
         self.settings = next((c for c in callbacks if isinstance(c, LRLogger)), None) or LRLogger()
         said = [callback.logs for callback in callbacks if not callback.from_mixin]
         self.wanted = any(said) if said else True
+        self.sources: list[Source] = []
         self.recorder: Recorder | None = None
         self.journal: Journal | None = None
         self.decisions: list[dict[str, Any]] = []
@@ -55,11 +56,11 @@ class Reporter:
         """Training starts: print the plan, find the loggers, listen to the schedulers."""
         names = optimizer_names([type(optimizer).__name__ for optimizer in optimizers])
         scheduler_of = {owner.optimizer_index: owner.scheduler for owner in owners}
-        sources = [
+        self.sources = sources = [
             Source(name, optimizer, scheduler_of.get(i))
             for i, (name, optimizer) in enumerate(zip(names, optimizers, strict=True))
         ]
-        text = "\n".join(_plan_of(source) for source in sources if source.scheduler is not None)
+        text = "\n".join(plan_of(source) for source in sources if source.scheduler is not None)
         if self.settings.plan and text:
             rank_zero_info(text)
         self._watched = [rule.monitor for owner in owners for rule in owner.scheduler.rules]
@@ -184,7 +185,7 @@ def _record(event: Event, source: Source) -> dict[str, Any]:
     return record(event, source.name, source.peaks(event.track), source.key(event.track))
 
 
-def _plan_of(source: Source) -> str:
+def plan_of(source: Source) -> str:
     """A table for every schedule that the optimizer's groups follow."""
     scheduler = source.scheduler
     assert scheduler is not None

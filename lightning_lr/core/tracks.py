@@ -37,6 +37,8 @@ class Track(Value):
     groups: int | str | tuple[int | str, ...] | None
     key: str
     rules: tuple[Rule, ...]
+    beside: str | None
+    """The id of the lr's track that it came with: it is about that one's groups only."""
 
     def __init__(
         self,
@@ -51,6 +53,7 @@ class Track(Value):
             groups=as_groups(groups, "Track: groups"),
             key=as_key(key, "Track: key"),
             rules=as_rules(rules, "Track: rules"),
+            beside=None,
         )
 
     @property
@@ -134,7 +137,7 @@ def settled(tracks: Sequence[Track]) -> tuple[Track, ...]:
     spread = list(tracks)
     for track in tracks:
         for key, schedule in () if track.schedule is None else track.schedule.others.items():
-            spread.append(Track(schedule, groups=track.groups, key=key))
+            spread.append(_with(Track(schedule, groups=track.groups, key=key), beside=track.id))
     for i, track in enumerate(spread):
         if track.id in {other.id for other in spread[:i]}:
             raise ValueError(
@@ -152,7 +155,12 @@ def _inherits(track: Track, general: Track | None) -> Track:
         schedule = general.schedule if schedule is None else schedule
     main = schedule.schedule if isinstance(schedule, Beside) else Constant() if schedule is None else schedule
     ordered = tuple(sorted(rules, key=lambda rule: rule.key))
-    return Track(main, groups=track.groups, key=track.key, rules=ordered)
+    return _with(Track(main, groups=track.groups, key=track.key, rules=ordered), beside=track.beside)
+
+
+def _with(track: Track, beside: str | None) -> Track:
+    track._set(beside=beside)
+    return track
 
 
 def label(index: int, group: Mapping[str, Any]) -> str:
