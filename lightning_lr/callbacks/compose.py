@@ -105,7 +105,7 @@ def _two_of_a_kind(one: object, other: object, fix: str) -> ValueError:
     return ValueError(f"{both} are two of a kind for one optimizer: {fix}, or give each its own optimizer= or groups=")
 
 
-def _tracks(wishes: Sequence[LRCallback], written: Sequence[Track]) -> list[Track]:
+def tracks_of(wishes: Sequence[LRCallback], written: Sequence[Track]) -> list[Track]:
     """The wishes, and what ``configure_optimizers`` wrote, as one track for each set of groups and key."""
     parts: dict[tuple[str, Any], _Part] = {}
 
@@ -133,8 +133,8 @@ def _own(
             f"configure_optimizers returned {len(ours)} ScheduledLR for {type(optimizer).__name__}; keep one of them"
         )
     written = ours[0].tracks if ours else ()
-    tracks = _tracks([wish for wish in wishes if wish.says_something], written) or [Track()]
-    options = _options(wishes)
+    tracks = tracks_of([wish for wish in wishes if wish.says_something], written) or [Track()]
+    options = options_of(wishes)
     who = " + ".join(dict.fromkeys([*(["LRScheduleMixin"] if ours else []), *(type(w).__name__ for w in wishes)]))
     try:
         scheduler = ours[0] if ours else ScheduledLR.deferred(optimizer, tracks=tracks, **options)
@@ -172,7 +172,7 @@ def _joined(warmup: LRCallback | None, schedule: Schedule | None, source: str) -
     return warmup.schedule >> schedule
 
 
-def _options(wishes: Sequence[LRCallback]) -> dict[str, Any]:
+def options_of(wishes: Sequence[LRCallback]) -> dict[str, Any]:
     """What the wishes say about the run; two that say different things are refused."""
     said: dict[str, tuple[LRCallback, Any]] = {}
     for wish in wishes:

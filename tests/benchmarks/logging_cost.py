@@ -28,7 +28,6 @@ from lightning_lr import Cosine, ScheduledLR
 from lightning_lr.reporting.loggers import boards
 from lightning_lr.reporting.recorder import Recorder, Source
 
-
 Arm = tuple[Callable[[int], None], TensorBoardLogger]
 
 

@@ -40,9 +40,17 @@ def as_schedules(values: object, where: str) -> list[Schedule]:
 
 
 def _build(value: Mapping[Any, Any], where: str) -> Schedule:
-    import lightning_lr.core.presets as presets
-    import lightning_lr.core.schedules as known
+    return build(value, makers(), "schedule", where)
 
-    makers: dict[str, Callable[..., Schedule]] = {name: getattr(known, name) for name in known.__all__}
-    makers |= {name: getattr(presets, name) for name in presets.__all__}
-    return build(value, makers, "schedule", where)
+
+def makers() -> dict[str, Callable[..., Schedule]]:
+    """Every schedule and preset by its name.
+
+    >>> sorted(makers())[-3:]
+    ['one_cycle', 'slanted_triangular', 'wsd']
+    """
+    import lightning_lr.core.presets as presets
+    import lightning_lr.core.schedules as schedules
+
+    known: dict[str, Callable[..., Schedule]] = {name: getattr(schedules, name) for name in schedules.__all__}
+    return {**known, **{name: getattr(presets, name) for name in presets.__all__}}
