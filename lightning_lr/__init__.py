@@ -15,7 +15,7 @@ Where things are, from the bottom up; imports go downward only::
     groups.py     param_groups: which parameters get which share of the lr
     track.py      one program and its control for some groups and one of their numbers, and how it resumes
     scheduler.py  ScheduledLR: the one writer of the lr, clocked by the optimizer
-    reporting/    what is written where: the plan, names of curves, points
+    reporting/    what is written where: the plan, names of curves, points, pictures
     callbacks/    what is wanted; the conductor that gathers it, once per fit
     mixin.py      LRScheduleMixin
     parser.py     LRArgumentParser: short errors for LightningCLI
@@ -86,10 +86,16 @@ if TYPE_CHECKING:
     from lightning_lr.core.schedules import Temperature as Temperature
     from lightning_lr.core.schedules import Warmup as Warmup
     from lightning_lr.core.schedules.base import Schedule as Schedule
+    from lightning_lr.core.schedules.periodic import cycle_ends as cycle_ends
     from lightning_lr.core.tracks import Track as Track
     from lightning_lr.groups import param_groups as param_groups
     from lightning_lr.mixin import LRScheduleMixin as LRScheduleMixin
     from lightning_lr.parser import LRArgumentParser as LRArgumentParser
+    from lightning_lr.reporting.losses import cycle_end_losses as cycle_end_losses
+    from lightning_lr.reporting.losses import plot_cycle_ends as plot_cycle_ends
+    from lightning_lr.reporting.losses import plot_lr_vs_loss as plot_lr_vs_loss
+    from lightning_lr.reporting.pictures import plot as plot
+    from lightning_lr.reporting.pictures import plot_events as plot_events
     from lightning_lr.scheduler import ScheduledLR as ScheduledLR
 
 __version__ = "0.1.0"
@@ -102,6 +108,7 @@ _HOMES = {
         "Beside Chain Constant Cosine CosineRestarts Custom Cyclic Exponential InverseSqrt InverseTime Linear "
         "MultiStep OneMinusSqrt Polynomial Rex StepDecay Temperature Warmup"
     ),
+    "core.schedules.periodic": "cycle_ends",
     "core.presets": ("cosine_with_warmup flat_cosine infinite linear_with_warmup one_cycle slanted_triangular wsd"),
     "core.actions": "Adapt Cooldown Freeze Reduce Restart Stop",
     "core.control": "Control Event replay",
@@ -118,6 +125,8 @@ _HOMES = {
     ),
     "mixin": "LRScheduleMixin",
     "parser": "LRArgumentParser",
+    "reporting.losses": "cycle_end_losses plot_cycle_ends plot_lr_vs_loss",
+    "reporting.pictures": "plot plot_events",
     "scheduler": "ScheduledLR",
 }
 _HOME_OF = {name: f"lightning_lr.{home}" for home, names in _HOMES.items() for name in names.split()}

@@ -124,7 +124,7 @@ def at_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-BLOCKS = {"quick start": 0, "groups": 1, "mixin": 2, "plain torch": 3, "finder": 4}
+BLOCKS = {"quick start": 0, "groups": 1, "mixin": 2, "plain torch": 3, "finder": 4, "pictures": 5}
 
 
 def run(name: str) -> dict[str, Any]:
@@ -158,6 +158,7 @@ def test_the_groups_block_prints_what_is_shown(capsys: pytest.CaptureFixture[str
     assert [track.id for track in scheduler.live] == ["lr", "lr[head]", "weight_decay", "weight_decay@lr[head]"]
 
 
+@pytest.mark.filterwarnings("ignore:LRFinder. the suggestions differ")
 def test_the_finder_block_sets_the_peak_and_draws(at_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = run("finder")
     found = names["finder"].results.suggestions
@@ -168,6 +169,13 @@ def test_the_finder_block_sets_the_peak_and_draws(at_root: Path, capsys: pytest.
     said = re.search(r"`scale_lr\(0\.1, batch_size=1024\)`.*?\(`([\d.]+)`\)", README, flags=re.DOTALL)
     assert said
     assert lightning_lr.scale_lr(0.1, batch_size=1024) == float(said[1])
+
+
+def test_the_pictures_block_draws_and_names_the_cycles(at_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run("pictures")
+    for name in ("compared", "cycles", "against", "events"):
+        assert (at_root / f"{name}.png").stat().st_size > 1000
+    assert capsys.readouterr().out == "[(1, 99), (2, 199), (3, 299)]\n"
 
 
 def test_the_yaml_block_is_a_configuration() -> None:

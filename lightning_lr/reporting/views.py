@@ -6,9 +6,10 @@ import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lightning_lr.reporting.loggers import Board, TensorBoard
+from lightning_lr.reporting.pictures import draw_events, stories
 from lightning_lr.reporting.recorder import Source
 
 if TYPE_CHECKING:
@@ -84,38 +85,14 @@ def _corners(track: LiveTrack) -> list[int]:
 
 def figure(source: Source) -> Figure | None:
     """Plan and actual of every schedule of one optimizer's lr, decisions marked; ``None`` without a length."""
-    total = _total(source)
-    tracks = [(i, track) for i, track in enumerate(source.live) if track.key == "lr" and source.peaks(i)]
-    if total is None or source.scheduler is None or not tracks:
+    scheduler = source.scheduler
+    if scheduler is None or _total(source) is None or scheduler.run_horizon is None:
         return None
     try:
-        from matplotlib.figure import Figure
-    except ImportError:
+        told = stories(scheduler, source.names(), scheduler.run_horizon)
+        return draw_events(told, scheduler.run_horizon) if told else None
+    except ImportError:  # no matplotlib
         return None
-    events = [event for event in source.scheduler.events if source.key(event.track) == "lr"]
-    picture = Figure(figsize=(5, 3), dpi=100, layout="constrained")
-    axes = picture.add_subplot()
-    several = len(tracks) > 1
-    for n, (i, track) in enumerate(tracks):
-        name, base = source.peaks(i)[0]
-        steps = steps_of(total, [*_corners(track), *(event.step for event in events)])
-        planned, actual = (
-            [base * factor for factor in factors]
-            for factors in (source.scheduler.planned_at(steps, i), source.scheduler.replayed_at(steps, i))
-        )
-        shade = f"C{n}" if several else "tab:orange"
-        dashed: dict[str, Any] = {"color": shade, "linestyle": "--"} if several else {"color": "tab:blue"}
-        axes.plot(steps, planned, label=None if several else "plan", alpha=0.6, **dashed)
-        axes.plot(steps, actual, label=name if several else "actual", color=shade)
-    for event in {event.step: event for event in events}.values():
-        axes.axvline(event.step, color="tab:gray", linewidth=0.8, linestyle=":")
-        axes.annotate(
-            event.kind, (event.step, 1.0), xycoords=("data", "axes fraction"), fontsize=10, rotation=90, va="top"
-        )
-    axes.set_xlabel("update")
-    axes.set_ylabel("lr (planned: dashed)" if several else f"lr/{source.peaks(tracks[0][0])[0][0]}")
-    axes.legend(fontsize=10)
-    return picture
 
 
 def write_figures(boards: Sequence[Board], sources: Sequence[Source], step: int, folder: Path | None) -> None:

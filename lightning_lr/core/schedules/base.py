@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lightning_lr.core.checks import choice, shown
@@ -101,6 +102,17 @@ class Schedule(Value):
         [0.5, 1.0, 1.0, 0.933, 0.75, 0.5, 0.25, 0.067]
         """
         return self.resolve(Horizon(total_steps, steps_per_epoch)).curve(total_steps)
+
+    def _repr_svg_(self) -> str | None:
+        """Its picture, for notebooks; ``None`` where it cannot be drawn without knowing the run."""
+        from lightning_lr.core.picture import shown as drawn
+
+        return drawn(self)
+
+    def _repr_html_(self) -> str | None:
+        """Its picture, and below it the text to paste back."""
+        picture = self._repr_svg_()
+        return None if picture is None else f"{picture}<pre>{escape(repr(self))}</pre>"
 
 
 class Phase(Schedule):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any
 
-from lightning_lr.core.checks import choice, number
-from lightning_lr.core.durations import Duration, as_duration
-from lightning_lr.core.program import SCALAR, Shape
+from lightning_lr.core.checks import choice, number, shown, whole
+from lightning_lr.core.durations import Duration, Horizon, as_duration
+from lightning_lr.core.program import SCALAR, Program, Segment, Shape
 from lightning_lr.core.schedules.base import Phase, Schedule, Span
 from lightning_lr.core.schedules.custom import checked, each, function
 
@@ -256,3 +257,59 @@ def _begin(cycle: int, length: float, mult: float) -> float:
         return math.inf
     near = round(exact)
     return float(near) if abs(exact - near) <= 1e-9 * max(1.0, exact) else exact
+
+
+def cycle_ends(schedule: Schedule | Program, total_steps: int, steps_per_epoch: int | None = None) -> list[int]:
+    """After how many updates each cycle of :class:`Cyclic` and :class:`CosineRestarts` is complete.
+
+    There a cyclic rate has come down, and there a network trained with it is to be judged (Smith 2017, arXiv
+    1506.01186; Loshchilov & Hutter 2017, arXiv 1608.03983): validate after so many updates. A cycle that the end of
+    its phase or of the run cuts is not among them.
+
+    Args:
+        schedule: with or without cycles; or a program, which has been resolved already.
+        total_steps: updates of the run.
+        steps_per_epoch: updates per epoch, for durations in epochs.
+
+    Raises:
+        ValueError: as ``schedule.resolve``.
+
+    >>> from lightning_lr import Constant, CosineRestarts, Cyclic, Warmup
+    >>> cycle_ends(Warmup(10) >> Cyclic(20, 30), 200)
+    [60, 110, 160]
+    >>> cycle_ends(CosineRestarts(10, cycle_mult=2, duration=70) >> Constant(), 200)
+    [10, 30, 70]
+    >>> cycle_ends(Cyclic("12.5%"), 10)
+    [3, 5, 8, 10]
+    """
+    stop = whole(total_steps, "cycle_ends: total_steps", low=1)
+    if not isinstance(schedule, (Schedule, Program)):
+        raise ValueError(f"cycle_ends: schedule must be a schedule or a program, got {shown(schedule)}")
+    program = schedule if isinstance(schedule, Program) else schedule.resolve(Horizon(stop, steps_per_epoch))
+    return [end for _, end in cycles(program, stop)]
+
+
+def cycles(program: Program, stop: int) -> list[tuple[int, int]]:
+    """The first update of each whole cycle before update ``stop``, and the first one after it."""
+    return [cycle for segment in program.segments for cycle in _cycles(segment, stop)]
+
+
+def _cycles(segment: Segment, stop: int) -> list[tuple[int, int]]:
+    length = (stop if segment.end is None else min(stop, segment.end)) - segment.begin
+    if segment.formula is _cyclic:
+        first, mult = Fraction(*segment.args[:2]), 1.0
+    elif segment.formula is _restarts:
+        first, mult = segment.args[:2]
+    else:
+        return []
+    found: list[tuple[int, int]] = []
+    begin = segment.begin
+    for cycle in itertools.count(1):
+        exact = first * cycle if mult == 1 else _begin(cycle, float(first), mult)
+        if exact >= length + 0.5:  # half an update is what the phase's own end may be rounded by
+            return found
+        end = segment.begin + min(math.ceil(exact), length)  # the next cycle's first update is not before it begins
+        if end > begin:  # cycles shorter than an update share one
+            found.append((begin, end))
+        begin = end
+    return found
