@@ -372,14 +372,8 @@ OPTIONS = {name: value for name, value in _OPTIONS.items() if name in LROptions.
 WATCH = {"mode": "max", "check": "train_epoch", "nan_policy": "ignore", "active_from": 2, "until": "80%"}
 BORNE = {"patience": 3, "threshold": 0.01, "threshold_mode": "abs"}
 RESTART = {"max_restarts": None, "peak_decay": 0.5, "rewarm": "5%", "fit": "original"}
-LOGGED = {
-    "layout": False,
-    "plan": False,
-    "figures": False,
-    "log_momentum": True,
-    "log_weight_decay": True,
-    "progress_bar": False,
-}
+LOGGED = {"layout": False, "plan": False, "figures": False, "progress_bar": False}
+LOGGED |= {"log_momentum": True, "log_weight_decay": True}
 
 CALLBACKS: list[tuple[type[LRCallback], dict[str, Any]]] = [
     (LRWarmup, {"duration": "5%", "start_factor": 0.1, "shape": "cosine", **OPTIONS}),
