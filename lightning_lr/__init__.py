@@ -9,6 +9,9 @@ The law. For parameter group g and the optimizer's update number t, counted from
 A *program* is a schedule resolved for a run's length; the other names are the *control*, which events change. With no
 event so far, ``factor(t) = program(t)``.
 
+Any other number of a group that has no rules of its own keeps the lr's clock: it has the control of the lr's track with
+``scale = 1``, a re-warmup is a hold to it, and once a cooldown has replaced the lr's program it stays where it is.
+
 Where things are, from the bottom up; imports go downward only::
 
     core/         numbers in, numbers out: durations, schedules, programs, detectors, rules, the control

@@ -17,9 +17,9 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from lightning_lr.core.actions import Action, as_action
 from lightning_lr.core.checks import choice, did_you_mean, number, shown, suggesting, whole
-from lightning_lr.core.control import UNTOUCHED, Control, Event, factor, replay_at
+from lightning_lr.core.control import UNTOUCHED, Control, Event, factor, followed, replay_at
 from lightning_lr.core.durations import Horizon
-from lightning_lr.core.native import name_of, peak_of, scale_of
+from lightning_lr.core.native import hides_reductions, name_of, one_cycle_of, peak_of, scale_of
 from lightning_lr.core.program import Program
 from lightning_lr.core.rules import CHECKS, Rule, as_rules
 from lightning_lr.core.schedules.base import Schedule
@@ -156,8 +156,12 @@ class ScheduledLR(LRScheduler):
         self.run_horizon: Horizon | None = None
         self.should_stop = False
         self._evaluated = False
+        self._recorded = False  # the optimizer's step, into a CUDA graph
+        self._hooked = False  # since step() was last called
+        self._on_cuda = False
         self.checked_at = -1
         self.listener: Callable[[Event], None] | None = None
+        self._names = [group.get("name") for group in optimizer.param_groups]
         self._own_groups = len(optimizer.param_groups)  # that the code makes; callbacks may add more, and put them back
         self.groups_may_come = False
         """Whether a track may name groups that are not there yet."""
@@ -245,11 +249,18 @@ class ScheduledLR(LRScheduler):
         Before a change of the schedule they are NaN, because that schedule is known by its repr only; and so they are
         before the last event that was folded.
         """
-        mine = [event for event in self.events if event.track == track]
-        events = [self.folded[track], *mine] if track in self.folded else mine
-        changed = max((i for i, event in enumerate(events) if event.kind == "schedule"), default=-1)
+        live = self._tracks[track]
+        lead = track if live.leader is None else self._tracks.index(live.leader)
+        events = [event for event in self.events if event.track in (lead, track)]
+        if lead in self.folded:
+            events.insert(0, self.folded[lead])
+        if live.leader is not None:
+            stopped = lead in self.folded and self.folded[lead].finish is not None
+            clocks = followed(events[stopped:], live.leader.aside if stopped else UNTOUCHED)
+            events = [*([events[0]._replace(control=live.leader.aside, finish=None)] if stopped else []), *clocks]
+        changed = max((i for i, e in enumerate(events) if e.kind == "schedule" and e.track == track), default=-1)
         first = max(changed, 0)
-        began = events[first].step if changed >= 0 or track in self.folded else 0
+        began = events[first].step if changed >= 0 or lead in self.folded else 0
         known = [step for step in steps if step >= began]
         values = replay_at(self._tracks[track].planned(), events[first:], known)
         return [float("nan")] * (len(steps) - len(known)) + values
@@ -286,6 +297,12 @@ class ScheduledLR(LRScheduler):
         owner = {i: (track, base) for track in self._tracks if track.key == key for i, base in track.started_from()}
         groups = enumerate(self.optimizer.param_groups)
         return [owner[i] if i in owner else (None, read(group, key)) for i, group in groups]
+
+    def value_of(self, track: LiveTrack, place: int) -> Any:
+        """What the group at a place holds for a track now: a number, or a tensor with one."""
+        group = self.optimizer.param_groups[place]
+        name, index = slot(group, track.key)
+        return group[name] if index is None else group[name][index]
 
     @property
     def base_lrs(self) -> list[float | torch.Tensor]:  # type: ignore[override]
@@ -342,11 +359,16 @@ class ScheduledLR(LRScheduler):
         ]
 
     def detach(self) -> None:
-        """Let go of the optimizer: its updates are counted no more, and its present lr is a next scheduler's peak."""
+        """Let go of the optimizer: its updates are counted no more, and its present lr is a next scheduler's peak.
+
+        Other keys have the values again that they started from.
+        """
         self.release()
-        for group in self.optimizer.param_groups:
-            for track in self._tracks:
-                group.pop(track.initial, None)
+        for track in self._tracks:
+            for group in (self.optimizer.param_groups[i] for i in track.members):
+                base = group.pop(track.initial, None)
+                if base is not None and track.key != "lr":
+                    store(group, track.key, base)
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy, together with its optimizer, runs on its own: hooks are made anew, nobody listens."""
@@ -382,8 +404,10 @@ class ScheduledLR(LRScheduler):
                 told, event = track.change_horizon(horizon, self.on_horizon_change, self.updates)
             if event is not None:
                 self._record(event._replace(track=i))
-            if track.leader is None or track.program is None or not notes:  # what keeps a clock says nothing new
-                notes += told
+            notes += told
+        for track in self._tracks:  # those of other groups, or under another name
+            if track.id not in self._saved["tracks"] and track.leader is None and self._saved["events"]:
+                notes.append(f"{track.title} is new since the checkpoint: what metrics have changed is not in it")
         gone = ", ".join(id for id in self._saved["tracks"] if id not in {track.id for track in self._tracks})
         if gone:
             notes.append(f"the checkpoint has a schedule of {gone}, and the code has none: it stays as it was restored")
@@ -462,10 +486,23 @@ class ScheduledLR(LRScheduler):
         action = as_action(action, "apply: action")
         run, chosen = self._run(), as_groups(groups, "apply: groups")
         action.check(run)
+        named = [
+            (i, track)
+            for i, track in enumerate(self._tracks)
+            if track.key == key and (chosen is None or track.wanted.groups == chosen)
+        ]
+        if not named:
+            ids = [track.id for track in self._tracks]
+            asked = Track(groups=chosen, key=key).id
+            raise ValueError(
+                f"apply: no schedule is about {asked}{did_you_mean(asked, ids)}; there are {', '.join(ids)}"
+            )
         acted: list[Event] = []
-        for i, track in enumerate(self._tracks):
-            if track.key != key or (chosen is not None and track.wanted.groups != chosen):
-                continue
+        for i, track in named:
+            if track.leader is not None:
+                raise ValueError(
+                    f"apply: {track.id} keeps the clock of {track.leader.id}: act on that, or give it rules of its own"
+                )
             outcome = action.act(track.situation(self.updates, run))
             if outcome is not None:
                 event = track.adopt(action, outcome, self.updates, run, True)
@@ -480,8 +517,7 @@ class ScheduledLR(LRScheduler):
             self.should_stop = True
         acted = self._tracks[event.track]
         for track in self._tracks:
-            if track.leader is acted:
-                track.follow(event)
+            track.keep_time()
         if getattr(action, "reset_momentum", False):
             groups = [self.optimizer.param_groups[i] for i in acted.members]
             for state in (self.optimizer.state.get(p, {}) for group in groups for p in group["params"]):
@@ -502,9 +538,12 @@ class ScheduledLR(LRScheduler):
         """Every group's ``initial_…``: its value as it stands, or, where something was loaded, the saved one."""
         groups = self.optimizer.param_groups
         notes = []
+        fresh = self._deferred and not (self.resumed or self.foreign_state or self.start_step is not None)
         if self.foreign_state is not None and not self.resumed:
             notes = self._take_over(self.foreign_state)
-        fresh = self._deferred and not (self.resumed or self.foreign_state or self.start_step is not None)
+        elif not fresh and self._saved is None and (left := one_cycle_of(groups)) is not None:
+            notes = self._take_over(left)
+            notes.insert(0, f"the optimizer's groups are those of {name_of(left)}: their max_lr is the peak")
         for track in self._tracks:
             key = track.key
             for i in track.members:
@@ -513,7 +552,9 @@ class ScheduledLR(LRScheduler):
                     group[track.initial] = read(group, key)
                     continue
                 new = self._configured.get((key, i)) if i < self._own_groups else None
-                old = float(group.setdefault(track.initial, read(group, key)))
+                if track.initial not in group:
+                    group[track.initial] = track.base_of(group, new)
+                old = float(group[track.initial])
                 if new is None or old == new:
                     continue
                 change = f"the {key} of group {i} is {new:g} in the code and {old:g} in the checkpoint"
@@ -527,16 +568,31 @@ class ScheduledLR(LRScheduler):
         return notes
 
     def _take_over(self, state: Mapping[str, Any]) -> list[str]:
-        """Go on from what a scheduler of torch's own has left: its peak, and the reductions that a plateau made."""
+        """Go on from what a scheduler of torch's own has left: its peaks, and the reductions that a plateau made."""
         notes = []
+        if hides_reductions(state):
+            notes.append(
+                f"the checkpoint is one of {name_of(state)}, and what the plateau has reduced cannot be told from the "
+                'rest: the peak is the full one; give the optimizer a lower lr with on_lr_change="use_new" to keep it'
+            )
+        built_on_it = not (self._deferred or self.started)  # the code's own values were overwritten before
         for i, track in enumerate(self._tracks):
+            if track.key in ("momentum", "beta1"):
+                for place in track.members:
+                    group = self.optimizer.param_groups[place]
+                    if "max_momentum" in group:
+                        group[track.initial] = peak = float(group["max_momentum"])
+                        if built_on_it:
+                            self._configured[track.key, place] = peak
             if track.key != "lr":
                 continue
             scales = set()
             for place in track.members:
                 group = self.optimizer.param_groups[place]
                 code = self._configured.get(("lr", place), read(group, "lr"))
-                group["initial_lr"] = peak = peak_of(group, state, code)
+                group["initial_lr"] = peak = peak_of(group, place, state, code)
+                if built_on_it:
+                    self._configured["lr", place] = peak
                 scales.add(scale_of(group, state, peak))
             scale = max(scales, default=1.0)
             if any(abs(other - scale) > 1e-9 * scale for other in scales):
@@ -550,13 +606,17 @@ class ScheduledLR(LRScheduler):
                 track.control = Control(scale=scale)
                 detail = f"{name_of(state)}, which wrote the checkpoint, had reduced it to {scale:g} of the code's"
                 self._record(track.event("reduce", before, self.updates, detail)._replace(track=i))
-            for group in (self.optimizer.param_groups[place] for place in track.members):
-                if "max_momentum" in group and read(group, "momentum") != group["max_momentum"]:
-                    left = read(group, "momentum")
-                    store(group, "momentum", group["max_momentum"])
-                    notes.append(
-                        f"{name_of(state)} had left momentum at {left:g}; it is {group['max_momentum']:g} again"
-                    )
+        scheduled = {place for track in self._tracks if track.key == "lr" for place in track.members}
+        for place, group in enumerate(self.optimizer.param_groups):
+            if place not in scheduled:
+                lr = float(group["lr"])
+                notes.append(f"no schedule is about the lr of group {place}: {name_of(state)} has left it at {lr:g}")
+            if "max_lr" not in self.optimizer.defaults:
+                group.pop("max_lr", None)  # it is the base now: what is saved from here on is ours
+            if "max_momentum" in group and read(group, "momentum") != group["max_momentum"]:
+                left = read(group, "momentum")
+                store(group, "momentum", group["max_momentum"])
+                notes.append(f"{name_of(state)} had left momentum at {left:g}; it is {group['max_momentum']:g} again")
         return list(dict.fromkeys(notes))
 
     def refuse_unknown_groups(self) -> None:
@@ -567,7 +627,10 @@ class ScheduledLR(LRScheduler):
             refuse_unknown([track.wanted for track in self._tracks], names, self._name)
 
     def _partition(self) -> None:
-        """Which groups each track is about, now."""
+        """Which groups each track is about, now. A group that the code makes has the name that the code gives it."""
+        for group, own in zip(self.optimizer.param_groups, self._names, strict=False):
+            if group.get("name") != own:
+                group.pop("name", None) if own is None else group.update(name=own)
         names = [label(i, group) for i, group in enumerate(self.optimizer.param_groups)]
         wanted = list({id(track.wanted): track.wanted for track in self._tracks}.values())
         owned = dict(zip(map(id, wanted), partition(wanted, names), strict=True))
@@ -580,12 +643,30 @@ class ScheduledLR(LRScheduler):
             elif track.key != "lr":
                 mine = tuple(i for i in mine if (track.key, i) not in led)
             track.members = mine
+        self._refuse_two_owners(names)
+
+    def _refuse_two_owners(self, names: Sequence[str]) -> None:
+        """``momentum`` and ``beta1`` may be the same number."""
+        owner: dict[tuple[int, Any], LiveTrack] = {}
+        for track in self._tracks:
+            for i in track.members:
+                try:
+                    place = (i, slot(self.optimizer.param_groups[i], track.key))
+                except ValueError:
+                    continue  # told where its value is first read
+                other = owner.setdefault(place, track)
+                if other is not track:
+                    raise ValueError(
+                        f"{other.id} and {track.id} are the same number of the group {names[i]!r}: keep one"
+                    )
 
     # ---- its clock --------------------------------------------------------------------------------------------------
 
     def _after_update(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         if torch.compiler.is_compiling():
             self._advance_untraced(optimizer)
+        elif self._on_cuda and torch.cuda.is_current_stream_capturing():
+            self._recorded, self._hooked = True, False  # into a CUDA graph: nothing was updated, replays have no hook
         else:
             self._advance(optimizer)
 
@@ -593,11 +674,28 @@ class ScheduledLR(LRScheduler):
         found_inf = getattr(optimizer, "found_inf", None)
         if found_inf is not None and found_inf.item():
             return  # a fused optimizer was called, and did nothing: its gradients were not finite
-        self.updates += 1
         if self.groups_changed():
             self._rebind()
+        if not self._fills_state():
+            self.updates += 1
+            self._hooked = True
         for track in self._tracks:
             track.write(self.updates)
+
+    def _fills_state(self) -> bool:
+        """Whether this step was torch's own and updated nothing: its distributed checkpoints make one.
+
+        To learn the shape of an empty optimizer state, torch.distributed.checkpoint.state_dict calls the step with
+        gradients of 0, and in every group an lr of 0 in the place of ours. Where ours is 0 too, nobody can tell.
+        """
+        track = self._tracks[0]
+        if track.floats:
+            group, base = track.floats[0]
+            return bool(group[track.key] == 0.0 != base * track.factor)
+        if not track.tensors:
+            return False
+        held = self.optimizer.param_groups[track.members[0]][track.key]
+        return held is not track.tensors[0][0] and float(held) == 0.0 != track.bases[0] * track.factor
 
     def groups_changed(self) -> bool:
         """Whether the optimizer has other groups than those that are written."""
@@ -605,9 +703,10 @@ class ScheduledLR(LRScheduler):
         return len(groups) != len(bound) or (bool(bound) and (groups[0] is not bound[0] or groups[-1] is not bound[-1]))
 
     def overwritten(self) -> bool:
-        """Whether somebody else has set the first group's lr; no device is asked."""
-        track = self._tracks[0]
-        return bool(track.floats) and track.floats[0][0][track.key] != track.floats[0][1] * track.factor
+        """Whether somebody else has written to a schedule's first group; no device is asked."""
+        return any(
+            track.floats[0][0][track.key] != track.floats[0][1] * track.factor for track in self._tracks if track.floats
+        )
 
     # a compiled optimizer.step traces its hooks: not this one
     _advance_untraced = torch.compiler.disable(_advance)  # type: ignore[no-untyped-call]
@@ -631,6 +730,7 @@ class ScheduledLR(LRScheduler):
         for track in self._tracks:
             track.bind(self.optimizer.param_groups, seen)
         self._bound = list(self.optimizer.param_groups)
+        self._on_cuda = any(parameter.is_cuda for group in self._bound for parameter in group["params"][:1])
         self.bindings += 1
 
     def rewrite(self) -> None:
@@ -640,11 +740,18 @@ class ScheduledLR(LRScheduler):
             track.write(self.updates)
 
     def step(self, epoch: Any = None) -> None:
-        """Do nothing: the optimizer's updates move the clock. Loops that call it keep working."""
+        """Do nothing: the optimizer's updates move the clock. Loops that call it keep working.
+
+        Only where the optimizer's step was recorded into a CUDA graph, whose replays nobody else hears of, it counts
+        the update that was just made: call it once after each replay.
+        """
         if epoch is not None and (isinstance(epoch, bool) or not isinstance(epoch, int)):
             raise ValueError(
                 f"ScheduledLR: step() takes no metric, got {shown(epoch)}: hand it to evaluate({{'val_loss': …}})"
             )
+        if self._recorded and not self._hooked:
+            self._advance(self.optimizer)
+        self._hooked = False
         unheard = bool(self.rules) and self.listener is None and not self._evaluated
         if unheard and self.run_horizon and self.updates == self.run_horizon.total_steps:
             warnings.warn(
@@ -727,6 +834,7 @@ class ScheduledLR(LRScheduler):
         """Within Lightning the state arrives before training starts; what runs in between sees the right lr."""
         self._partition()
         for track in self._tracks:
+            track.keep_time()
             if track.program is None:
                 continue
             now = track.factor = factor(track.program, track.control, self.updates)

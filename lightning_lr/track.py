@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -71,7 +72,8 @@ class LiveTrack:
 
     Args:
         wanted: what the user asked for; see :func:`~lightning_lr.core.tracks.settled`.
-        leader: the track of the lr whose clock it keeps, if it does.
+        leader: the track of the lr whose clock it keeps, if it does: its control is then derived from that one's, at
+            every change, and not saved.
     """
 
     def __init__(self, wanted: Track, leader: LiveTrack | None = None) -> None:
@@ -86,6 +88,7 @@ class LiveTrack:
         self.fitted = Horizon(None)  # the run's length that the control was last fitted to
         self.control: Control = UNTOUCHED
         self.finish: Finish | None = None
+        self.aside: Control = UNTOUCHED  # what those that keep its clock stay at, once a cooldown has replaced it
         self.factor = 1.0
         self.restarts = 0
         self.rule_states = tuple(RuleState.of(rule, None) for rule in self.rules)
@@ -94,6 +97,21 @@ class LiveTrack:
         self.floats: list[tuple[dict[str, Any], float]] = []
         self.tensors: list[tuple[torch.Tensor, float]] = []
         self.betas: list[tuple[dict[str, Any], int, float]] = []
+
+    @property
+    def title(self) -> str:
+        """What messages call its schedule."""
+        return "the schedule" if self.id == "lr" else f"the schedule of {self.id}"
+
+    @property
+    def clock(self) -> Control:
+        """The control of what keeps its clock."""
+        return beside(self.control) if self.finish is None else self.aside
+
+    def keep_time(self) -> None:
+        """Its leader's control may have changed: so has its own."""
+        if self.leader is not None:
+            self.control = self.leader.clock
 
     @property
     def fingerprint(self) -> str:
@@ -115,6 +133,16 @@ class LiveTrack:
         """The places of its groups, and the value that each starts from."""
         return list(zip(self.members, self.bases, strict=False))
 
+    def base_of(self, group: Mapping[str, Any], configured: float | None) -> float:
+        """The base value of a group that came without it: torch's distributed checkpoints restore only those keys of
+        a group that the new optimizer has already. What it holds is then the base times the saved factor.
+        """
+        held, now = read(group, self.key), self.factor
+        tolerance = 1e-6 if isinstance(group[slot(group, self.key)[0]], torch.Tensor) else 1e-12
+        if configured is not None and (held == configured or math.isclose(held, configured * now, rel_tol=tolerance)):
+            return configured
+        return held / now if now > 0 else configured if configured is not None else held
+
     # ---- the writer -------------------------------------------------------------------------------------------------
 
     def bind(self, groups: Sequence[dict[str, Any]], seen: set[int]) -> None:
@@ -123,9 +151,9 @@ class LiveTrack:
         for group in (groups[i] for i in self.members):
             name, index = slot(group, self.key)
             value = group[name] if index is None else group[name][index]
-            if self.initial not in group:  # added mid-run: it keeps its value at the current factor
-                now = float(value)
-                group[self.initial] = now / self.factor if self.factor > 0 else now
+            if self.initial not in group:  # added mid-run: its lr keeps its value at the current factor
+                now, decayed = float(value), self.key == "lr" and self.factor > 0
+                group[self.initial] = now / self.factor if decayed else now  # only an lr comes decayed already
             base = group[self.initial] = float(group[self.initial])
             self.bases.append(base)
             if isinstance(value, torch.Tensor):
@@ -176,6 +204,8 @@ class LiveTrack:
     def adopt(self, action: Action, outcome: Outcome, t: int, run: Horizon, by_hand: bool = False) -> Event:
         """Make an action's outcome what holds from update ``t`` on."""
         before = factor(self.running, self.control, t)
+        if outcome.finish is not None:
+            self.aside = halted(beside(self.control), t)
         self.control = outcome.control
         if outcome.finish is not None:
             self.finish, self.program = outcome.finish, outcome.finish.program()
@@ -187,13 +217,6 @@ class LiveTrack:
             if by_hand:
                 self.rule_states = tuple(RuleState(r.when.init(), acted=s.acted) for r, s in fresh)
         return self.event(action.kind, before, t)._replace(finish=outcome.finish)
-
-    def follow(self, event: Event) -> None:
-        """Its leader's clock has changed: so has its own."""
-        if event.kind in ("restart", "freeze"):
-            self.control = beside(event.control)
-        elif event.kind == "cooldown":  # the lr leaves its schedule for good; what was beside it stays as it is
-            self.control = halted(self.control, event.step)
 
     def event(self, kind: str, before: float, t: int, detail: str = "") -> Event:
         """The record of a change that has just been made."""
@@ -226,17 +249,19 @@ class LiveTrack:
     def state(self) -> list[Any]:
         """Plain data for a checkpoint; the schedule's own horizon comes last."""
         rules = {rule.key: state.state(rule) for rule, state in zip(self.rules, self.rule_states, strict=True)}
-        finish = None if self.finish is None else list(self.finish)
+        finish = None if self.finish is None else [*self.finish, self.aside.state()]
+        control = None if self.leader is not None else self.control.state()
         fitted = None if self.fitted == self.horizon else self.fitted.state()
         own = self.horizon.state()
-        return [self.fingerprint, self.control.state(), self.factor, rules, self.restarts, finish, fitted, own]
+        return [self.fingerprint, control, self.factor, rules, self.restarts, finish, fitted, own]
 
     def load(self, state: Sequence[Any]) -> None:
         """Take a saved state over; the program too, if the schedule is still the one it was made of."""
         fingerprint, control, self.factor, rules, self.restarts, finish, fitted, own = state
-        self.control, self.horizon, self.program = Control(*control), Horizon(*own), None
+        self.control, self.horizon, self.program = Control(*(control or ())), Horizon(*own), None
         self.fitted = self.horizon if fitted is None else Horizon(*fitted)
-        self.finish = None if finish is None else Finish(*finish)
+        self.finish = None if finish is None else Finish(*finish[:2])
+        self.aside = UNTOUCHED if finish is None else Control(*finish[2])
         self.rule_states = tuple(RuleState.of(rule, rules.get(rule.key)) for rule in self.rules)
         if fingerprint == self.fingerprint:
             self.program = self.planned() if self.finish is None else self.finish.program()
@@ -251,15 +276,17 @@ class LiveTrack:
         """The user's new schedule wins, at its own update ``t``; reductions so far stay."""
         before = self.factor
         self.finish = None
-        self.control = Control(scale=self.control.scale) if self.leader is None else beside(self.leader.control)
+        self.control = Control(scale=self.control.scale)
+        self.keep_time()
         notes = self.begin(horizon, on_overrun)
-        what = "the schedule" if self.id == "lr" else f"the schedule of {self.id}"
-        said = f"{what} has changed since the checkpoint; from update {t} on it is {self.schedule!r}"
+        said = f"{self.title} has changed since the checkpoint; from update {t} on it is {self.schedule!r}"
         return [f"{said}, at its own update {t}", *notes], self.event("schedule", before, t, repr(self.schedule))
 
     def change_horizon(self, now: Horizon, policy: str, t: int) -> tuple[list[str], Event | None]:
         """Go on with the saved program in a run that may be longer or shorter than the one it was fitted to."""
         before = self.fitted
+        if self.leader is not None:
+            return self._follow_horizon(self.leader, now), None
         if now == before:
             return [], None
         if self.finish is None and before == self.horizon:
@@ -292,18 +319,27 @@ class LiveTrack:
         event = self.event("stretch", old, t, _change(before, now))
         return [f"{change}: what is left of the schedule takes what is left of the run"], event
 
+    def _follow_horizon(self, leader: LiveTrack, now: Horizon) -> list[str]:
+        """As the leader has it: its control says where in the program an update is."""
+        self.keep_time()
+        fresh = self.schedule.resolve(leader.horizon, on_overrun="cut")
+        if leader.horizon == self.horizon or self.running.continued_by(fresh):
+            self.program, self.horizon = fresh, leader.horizon
+            return []
+        return [f"the run's length has changed from {_change(self.horizon, now)}; {self._what_keep_means(now)}"]
+
     def _what_keep_means(self, run: Horizon) -> str:
         end = self.end()
         stretch = 'on_horizon_change="stretch" would spread what is left of the schedule over the run'
         if run.total_steps is None or end is None:
-            return f"the schedule keeps its own; {stretch}"
+            return f"{self.title} keeps its own; {stretch}"
         if run.total_steps > end:
-            held = f"{self.control.scale * self.running.end_value:g} of the peak"
+            held = f"{self.control.scale * self.running.end_value:g} of the {'peak' if self.key == 'lr' else 'start'}"
             return (
-                f"the schedule ends at update {end} as before, and the {run.total_steps - end} updates after it "
-                f"run at {'lr 0' if held.startswith('0 ') else held}; {stretch}"
+                f"{self.title} ends at update {end} as before, and the {run.total_steps - end} updates after it "
+                f"run at {f'{self.key} 0' if held.startswith('0 ') else held}; {stretch}"
             )
-        return f"the run ends {end - run.total_steps} updates before the schedule does; {stretch}"
+        return f"the run ends {end - run.total_steps} updates before {self.title} does; {stretch}"
 
     def end(self) -> int | None:
         """The update at which the program ends under the current control, or ``None`` if it never does."""

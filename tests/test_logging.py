@@ -283,12 +283,13 @@ def test_the_recorder_keeps_no_history_and_writes_one_summary_per_point() -> Non
     class Ramp:
         def __init__(self) -> None:
             self.t = 0
+            self.drawn = [Curve(f"lr/{name}", 1.0, 0) for name in "abc"]
 
         def moment(self) -> tuple[float, ...]:
             return (1.0 - self.t / 2000,)
 
         def curves(self) -> list[Curve]:
-            return [Curve(f"lr/{name}", 1.0, 0) for name in "abc"]
+            return self.drawn
 
         def rates(self) -> list[Any]:
             return []

@@ -148,9 +148,16 @@ def test_the_groups_block_prints_what_is_shown(capsys: pytest.CaptureFixture[str
     names = run("groups")
     assert capsys.readouterr().out in blocks("text")
     assert [(c.groups, c.key) for c in names["callbacks"]] == [
-        (None, "lr"), (None, "lr"), ("head", "lr"), (r"blocks\..*", "lr"), (None, "weight_decay"),
+        (None, "lr"), (None, "lr"), ("head.*", "lr"), ("blocks.*", "lr"), (None, "weight_decay"),
     ]  # fmt: skip
     assert sorted(names["cycle"].others) == ["momentum"]
+    from lightning_lr.callbacks.compose import tracks_of
+
+    both = ScheduledLR.deferred(torch.optim.AdamW(names["groups"]), tracks=tracks_of(names["callbacks"], ()))
+    both.refuse_unknown_groups()
+    assert {track.id: track.members for track in both.live if track.key == "lr"} == {
+        "lr": (), "lr[blocks.*]": (0, 1), "lr[head.*]": (2, 3),
+    }  # fmt: skip
     tracks = re.search(r"`tracks=(\[[^`]+\])`", README)
     assert tracks
     optimizer = torch.optim.AdamW(names["groups"])

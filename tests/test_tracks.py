@@ -22,6 +22,7 @@ from lightning_lr import (
     Freeze,
     Linear,
     LRController,
+    LRLogger,
     LRMultiPhaseDecay,
     LRPlateauReduction,
     LRWarmup,
@@ -120,7 +121,7 @@ def test_by_hand_acts_on_every_schedule_of_the_lr_or_on_the_one_that_is_named() 
     scheduler.apply(Reduce(0.5), groups="head")
     assert walk(optimizer, 1) == [(0.5, 2.5)]
     assert [event.track for event in scheduler.events] == [0, 1, 1]
-    with pytest.raises(ValueError, match="cannot act"):
+    with pytest.raises(ValueError, match=r"no schedule is about lr\[hat\]; did you mean 'lr\[head\]'\?; there are lr"):
         scheduler.apply(Reduce(0.5), groups="hat")
 
 
@@ -551,3 +552,189 @@ def test_what_is_beside_a_schedule_is_about_its_groups_only() -> None:
         ScheduledLR(body_and_head(), Constant(), tracks=[Track(head, groups="head")])
     ScheduledLR(optimizer, body, tracks=[Track(Constant(), groups="head")])
     assert walk(optimizer, 2, "momentum") == [(0.8, 0.8), (pytest.approx(0.7), 0.8)]
+
+
+# ---- what a review found
+
+
+def with_momentum(total: int, schedule: Schedule, momentum: Schedule, **options: Any) -> tuple[Any, ScheduledLR]:
+    optimizer = torch.optim.SGD([parameter()], lr=1.0, momentum=1.0)
+    tracks = [Track(momentum, key="momentum")]
+    return optimizer, ScheduledLR(optimizer, schedule, tracks=tracks, total_steps=total, **options)
+
+
+def resumed(build: Any, optimizer: Any, scheduler: ScheduledLR) -> tuple[Any, ScheduledLR]:
+    later, again = build
+    saved = pickle.loads(pickle.dumps((optimizer.state_dict(), scheduler.state_dict())))
+    later.load_state_dict(saved[0])
+    again.load_state_dict(saved[1])
+    return later, again
+
+
+def test_momentum_of_a_group_that_comes_later_is_its_own_start() -> None:
+    optimizer = torch.optim.SGD([parameter()], lr=1.0, momentum=0.95)
+    ScheduledLR(optimizer, one_cycle("50%", momentum_factor=0.85 / 0.95), total_steps=8)
+    walk(optimizer, 4)
+    optimizer.add_param_group({"params": [parameter()]})
+    optimizer.step()
+    assert max(m for row in walk(optimizer, 4, "momentum") for m in row) <= 0.95
+    assert optimizer.param_groups[1]["initial_momentum"] == 0.95
+
+
+@pytest.mark.parametrize("momentum", [Linear("50%", end_factor=0.5), Linear(4, end_factor=0.5), Linear(end_factor=0.5)])
+def test_a_stretched_lr_takes_what_keeps_its_clock_along(momentum: Schedule) -> None:
+    options = {"on_horizon_change": "stretch"}
+    optimizer, scheduler = with_momentum(8, Linear(), momentum, **options)
+    momentum_and_lr(optimizer, 2)
+    with pytest.warns(UserWarning, match="takes what is left of the run"):
+        optimizer, scheduler = resumed(with_momentum(16, Linear(), momentum, **options), optimizer, scheduler)
+    planned = momentum.resolve(scheduler.live[0].horizon)
+    for lr, value in momentum_and_lr(optimizer, 14):
+        place = 8 * (1 - lr)  # where in the program the lr is
+        low, high = planned(int(place)), planned(int(place) + 1)
+        assert min(low, high) - 1e-12 <= value <= max(low, high) + 1e-12
+    assert [event.kind for event in scheduler.events] == ["stretch"]
+
+
+def test_what_is_beside_a_cooldown_stays_even_if_something_is_held() -> None:
+    optimizer, scheduler = with_momentum(20, Constant(), Linear(end_factor=0.5))
+    momentum_and_lr(optimizer, 10)
+    scheduler.apply(Cooldown(8))
+    momentum_and_lr(optimizer, 3)
+    scheduler.apply(Freeze(2))
+    assert {m for _, m in momentum_and_lr(optimizer, 5)} == {0.75}
+    optimizer, scheduler = resumed(with_momentum(20, Constant(), Linear(end_factor=0.5)), optimizer, scheduler)
+    assert {m for _, m in momentum_and_lr(optimizer, 5)} == {0.75}
+
+
+def test_a_changed_lr_schedule_puts_what_is_beside_it_on_its_new_clock() -> None:
+    optimizer, scheduler = with_momentum(20, Linear(), Linear(end_factor=0.5))
+    momentum_and_lr(optimizer, 8)
+    scheduler.apply(Restart())
+    momentum_and_lr(optimizer, 2)
+    with pytest.warns(UserWarning, match="the schedule has changed"):
+        optimizer, scheduler = resumed(with_momentum(20, Cosine(), Linear(end_factor=0.5)), optimizer, scheduler)
+    assert [m for _, m in momentum_and_lr(optimizer, 2)] == pytest.approx([0.75, 0.725])
+    scheduler.apply(Freeze(1))
+    assert [m for _, m in momentum_and_lr(optimizer, 2)] == pytest.approx([0.7, 0.7])
+
+
+def test_schedule_and_events_replay_what_keeps_a_clock_too() -> None:
+    optimizer, scheduler = with_momentum(12, Linear(), Linear(end_factor=0.5))
+    used_momenta = [m for _, m in momentum_and_lr(optimizer, 4)]
+    for action in (Restart(rewarm=2), Freeze(2), Reduce(0.5), Cooldown(3)):
+        scheduler.apply(action)
+        used_momenta += [m for _, m in momentum_and_lr(optimizer, 2)]
+    assert scheduler.replayed_at(range(12), track=1) == used_momenta
+    assert scheduler.live[1].key == "momentum"
+
+
+def test_by_hand_nothing_is_done_to_what_keeps_a_clock() -> None:
+    _, scheduler = with_momentum(12, Linear(), Linear(end_factor=0.5))
+    with pytest.raises(ValueError, match="momentum keeps the clock of lr: act on that, or give it rules of its own"):
+        scheduler.apply(Reduce(0.5), key="momentum")
+
+
+def test_two_keys_for_one_number_are_refused() -> None:
+    optimizer = torch.optim.AdamW([parameter()], lr=1.0)
+    tracks = [Track(Linear(4), key="momentum"), Track(Linear(4), key="beta1")]
+    with pytest.raises(ValueError, match="beta1 and momentum are the same number of the group 'pg1'"):
+        ScheduledLR(optimizer, Constant(), tracks=tracks)
+    with pytest.raises(ValueError, match="key must be a key of the parameter groups"):
+        Track(key="initial_lr")
+
+
+def test_a_group_has_the_name_that_the_code_gives_it() -> None:
+    def build(names: tuple[str | None, str | None], **options: Any) -> tuple[Any, ScheduledLR]:
+        groups = [{"params": [parameter()], **({"name": name} if name else {})} for name in names]
+        optimizer = torch.optim.SGD(groups, lr=1.0)
+        return optimizer, ScheduledLR(optimizer, Linear(), total_steps=8, **options)
+
+    optimizer, scheduler = build((None, None))
+    walk(optimizer, 4)
+    named = build(("body", "head"), tracks=[Track(Constant(), groups="head")])
+    with pytest.warns(UserWarning, match=r"the schedule of lr\[head\] has changed since the checkpoint"):
+        optimizer, scheduler = resumed(named, optimizer, scheduler)
+    assert [track.members for track in scheduler.live] == [(0,), (1,)]
+    assert walk(optimizer, 2) == [(0.5, 1), (0.375, 1)]
+
+
+def test_what_runs_beside_is_as_long_where_something_follows() -> None:
+    short = Linear(4).beside(momentum=Linear(2, end_factor=0.5))
+    with pytest.raises(ValueError, match=r"momentum: Linear\(2, end_factor=0\.5\) is not as long as Linear\(4\)"):
+        _ = (short >> Constant(4).beside(momentum=Constant(4, factor=0.9))).others
+    assert (Constant(4) >> short).others["momentum"].curve(8)[-1] == 0.5
+
+
+def test_letting_go_leaves_other_keys_as_they_were() -> None:
+    optimizer, scheduler = with_momentum(8, Linear(), Linear(end_factor=0.5))
+    momentum_and_lr(optimizer, 4)
+    scheduler.detach()
+    assert (optimizer.param_groups[0]["lr"], optimizer.param_groups[0]["momentum"]) == (0.5, 1.0)
+    assert "initial_momentum" not in optimizer.param_groups[0]
+
+
+@pytest.mark.parametrize(
+    "wishes",
+    [
+        [LRLogger()],
+        [LRMultiPhaseDecay(Linear(), groups="pg1")],
+        [LRMultiPhaseDecay(Linear(), key="momentum")],
+    ],
+)
+def test_a_group_that_nobody_schedules_may_come_in_mid_run(tmp_path: Path, wishes: list[Any]) -> None:
+    class Momentous(Backboned):
+        def configure_optimizers(self) -> Any:
+            return torch.optim.SGD(self.layer.parameters(), lr=1.0, momentum=0.5)
+
+    logger = TensorBoardLogger(tmp_path, name="run", version=0)
+    groups = watched(tmp_path, [_finetuning()[1], *wishes], Momentous(), logger=logger, log_every_n_steps=50)
+    assert [len(lrs) for lrs in groups] == [1] * 4 + [2] * 4
+
+
+@pytest.mark.parametrize("key", ["lr", "weight_decay"])
+def test_who_writes_to_a_schedule_is_told_whichever_it_is(tmp_path: Path, key: str) -> None:
+    from lightning.pytorch.callbacks import Callback
+
+    class Meddling(Callback):
+        def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+            if trainer.global_step == 2:
+                for group in trainer.optimizers[0].param_groups:
+                    group[key] = 9.0
+
+    wishes = [
+        LRMultiPhaseDecay(Linear()),
+        LRMultiPhaseDecay(Constant(), groups=".*"),
+        LRMultiPhaseDecay(Constant(), key="weight_decay"),
+    ]
+    net = Net(optimizer=lambda net: two(net, weight_decay=0.5))
+    with pytest.warns(UserWarning, match=f"something else set the {key} of group"):
+        groups = watched(tmp_path, [*wishes, Meddling()], net)
+    assert groups == [[0.1, 1]] * 8
+
+
+def test_what_is_done_on_resume_is_done_to_the_groups_and_key_it_names(tmp_path: Path) -> None:
+    save = ModelCheckpoint(tmp_path, filename="four", every_n_train_steps=4)
+    watched(
+        tmp_path, [LRMultiPhaseDecay(Constant()), save], Net(optimizer=two), max_epochs=1, enable_checkpointing=True
+    )
+    watch = Used()
+    branch = [LRMultiPhaseDecay(Constant()), LRController(on_resume=Cooldown(), groups="head")]
+    run = trainer(tmp_path, [*branch, watch])
+    with pytest.warns(UserWarning, match=r"lr\[head\]"):
+        run.fit(Net(optimizer=two), ckpt_path=tmp_path / "four.ckpt")
+    assert watch.groups == [[0.1, 1 - k / 4] for k in range(4)]
+    with pytest.raises(ValueError, match="groups='nonsense' names no group of SGD"):
+        watched(tmp_path, [LRController(on_resume=Cooldown(), groups="nonsense")], Net(optimizer=two))
+
+
+def test_a_started_scheduler_may_have_a_controller_beside_it(tmp_path: Path) -> None:
+    def configure(net: Net) -> Any:
+        optimizer = two(net)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": ScheduledLR(optimizer, None, tracks=[Track(Linear(4), groups="head")]),
+        }
+
+    groups = watched(tmp_path, [LRController()], Net(optimizer=configure), max_epochs=1)
+    assert groups == [[0.1, 1], [0.1, 0.75], [0.1, 0.5], [0.1, 0.25]]

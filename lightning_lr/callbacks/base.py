@@ -85,8 +85,9 @@ class LRCallback(Callback):
 
     @property
     def says_something(self) -> bool:
-        """Whether there is a schedule or a rule in it, and not only settings."""
-        return self.schedule is not None or bool(self.rules)
+        """Whether there is a schedule or a rule in it, or something to do to named groups, and not only settings."""
+        named = self.on_resume is not None and (self.groups is not None or self.key != "lr")
+        return self.schedule is not None or bool(self.rules) or named
 
     def concerns(self, index: int, class_name: str) -> bool:
         """Whether this wish is about the optimizer with this index and class name."""

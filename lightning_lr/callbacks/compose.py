@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from torch.optim import Optimizer
+
 from lightning_lr.callbacks import quirks
 from lightning_lr.callbacks.base import OPTIONS, LRCallback
 from lightning_lr.core.rules import Rule
@@ -15,7 +17,6 @@ from lightning_lr.scheduler import ScheduledLR
 
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
-    from torch.optim import Optimizer
 
 _DEFAULTS = {"total_steps": None, "on_horizon_change": "keep", "on_lr_change": "keep", "on_overrun": "error"}
 
@@ -46,6 +47,7 @@ def compose(trainer: Trainer, callbacks: Sequence[LRCallback], optimizers: Seque
                 f"{type(callback).__name__}: optimizer={callback.optimizer!r} is not there; the module has: {listed}"
             )
     owned = quirks.owned(trainer)
+    _refuse_hidden(trainer, callbacks, optimizers, owned)
     owners = []
     for i, (optimizer, name) in enumerate(zip(optimizers, names, strict=True)):
         wishes = [c for c in callbacks if c.role != "log" and not c.from_mixin and c.concerns(i, name)]
@@ -54,6 +56,23 @@ def compose(trainer: Trainer, callbacks: Sequence[LRCallback], optimizers: Seque
             _refuse_others(trainer, wishes, optimizer, owned)
             owners.append(_own(i, optimizer, wishes, ours, quirks.adds_groups(trainer)))
     return owners
+
+
+def _refuse_hidden(
+    trainer: Trainer, callbacks: Sequence[LRCallback], optimizers: Sequence[Any], owned: Sequence[tuple[Optimizer, Any]]
+) -> None:
+    """An engine such as DeepSpeed hides the optimizer, and calls it once for each group: its updates have no hook."""
+    hidden = [type(optimizer).__name__ for optimizer in optimizers if not isinstance(optimizer, Optimizer)]
+    who = [type(c).__name__ for c in callbacks if c.says_something and not c.from_mixin]
+    if any(isinstance(scheduler, ScheduledLR) for _, scheduler in owned):
+        who.insert(0, "LRScheduleMixin")
+    if hidden and who:
+        raise ValueError(
+            f"{' + '.join(dict.fromkeys(who))}: {type(trainer.strategy).__name__} has put {hidden[0]} in the place of "
+            "the optimizer; it is no torch.optim.Optimizer and does not tell when it updates, so no schedule can keep "
+            "its time: use the engine's own scheduler, or a strategy that leaves the optimizer as it is (FSDPStrategy, "
+            "ModelParallelStrategy, DDPStrategy)"
+        )
 
 
 class _Part:
@@ -133,7 +152,8 @@ def _own(
             f"configure_optimizers returned {len(ours)} ScheduledLR for {type(optimizer).__name__}; keep one of them"
         )
     written = ours[0].tracks if ours else ()
-    tracks = tracks_of([wish for wish in wishes if wish.says_something], written) or [Track()]
+    saying = [wish for wish in wishes if wish.says_something]
+    tracks = tracks_of(saying, written) if saying else list(written) or [Track()]
     options = options_of(wishes)
     who = " + ".join(dict.fromkeys([*(["LRScheduleMixin"] if ours else []), *(type(w).__name__ for w in wishes)]))
     try:
@@ -218,8 +238,7 @@ def _refuse_others(
 def advice(trainer: Trainer, owners: Sequence[Ownership]) -> list[str]:
     """What will probably not do what it was meant to."""
     out = []
-    for owner in owners:
-        rules = owner.scheduler.rules
+    for owner, rules in [(one, track.rules) for one in owners for track in one.scheduler.live]:
         for rule in rules:
             patience = getattr(rule.when, "patience", None)
             if rule.do.kind != "reduce" or patience is None:
@@ -238,4 +257,4 @@ def advice(trainer: Trainer, owners: Sequence[Ownership]) -> list[str]:
                         f"{owner.who}: EarlyStopping's patience {callback.patience} on {rule.monitor!r} leaves a "
                         f"reduction after {patience + 1} bad evaluations no time to help: give it a larger one"
                     )
-    return out
+    return list(dict.fromkeys(out))

@@ -18,8 +18,9 @@ from lightning_lr.callbacks.compose import Ownership, advice, compose
 from lightning_lr.callbacks.metrics import Monitors
 from lightning_lr.callbacks.reporter import Reporter
 from lightning_lr.core.durations import Horizon
-from lightning_lr.core.native import name_of
+from lightning_lr.core.native import name_of, together
 from lightning_lr.core.rules import CHECKS
+from lightning_lr.core.tracks import Track
 from lightning_lr.reporting.names import optimizer_names
 from lightning_lr.scheduler import ScheduledLR
 
@@ -41,6 +42,7 @@ class Conductor:
         self.callbacks = [c for c in trainer.callbacks if isinstance(c, LRCallback)]  # type: ignore[attr-defined]
         self.automatic = pl_module.automatic_optimization
         self.optimizers = list(trainer.optimizers)
+        self._native = [state for state in quirks.saved_schedulers(trainer) if "lightning_lr" not in state]
         self.owners: list[Ownership] = compose(trainer, self.callbacks, self.optimizers)
         self.groups_may_have_changed = False
         self.reporter = Reporter(self.callbacks)
@@ -116,10 +118,13 @@ class Conductor:
             name = type(owner.scheduler.optimizer).__name__
             for callback in self.callbacks:
                 action = callback.on_resume if callback.concerns(owner.optimizer_index, name) else None
-                asked = f"on_resume={action!r}"
+                about = Track(groups=callback.groups, key=callback.key).id
+                asked = f"on_resume={action!r}" + ("" if about == "lr" else f" of {about}")
                 if action is None or asked in done or not owner.scheduler.updates:
                     continue
-                owner.scheduler.apply(action, epoch=trainer.current_epoch, rule=asked)
+                owner.scheduler.apply(
+                    action, groups=callback.groups, key=callback.key, epoch=trainer.current_epoch, rule=asked
+                )
                 end = owner.scheduler.end_of()
                 if action.kind == "cooldown" and run is not None and run.total_steps not in (None, end):
                     rank_zero_warn(
@@ -171,6 +176,16 @@ class Conductor:
         """A run that goes on from a checkpoint without a state of ours: where is the schedule?"""
         scheduler = owner.scheduler
         restored = quirks.resumes_from(trainer) is not None and trainer.global_step > 0
+        if restored and scheduler.foreign_state is not None and not scheduler.resumed:
+            if len(self.optimizers) == 1:  # Lightning has handed over the first state only
+                scheduler.foreign_state = together(self._native) or scheduler.foreign_state
+            elif len(self._native) > len(self.optimizers):
+                self._warn_once(
+                    f"{owner.who}: the checkpoint holds {len(self._native)} states of native schedulers "
+                    f"({', '.join(map(name_of, self._native))}) for {len(self.optimizers)} optimizers, and does not "
+                    "say which is whose: compare the first lrs with those that you expect",
+                    key="native",
+                )
         if scheduler.resumed or scheduler.start_step is not None or not restored:
             return  # without a checkpoint a new optimizer has made no updates, whatever the trainer has counted
         if not self.automatic or len(self.optimizers) > 1:
@@ -231,10 +246,11 @@ class Conductor:
         self._check_length(trainer)
         for owner in self.owners:
             scheduler = owner.scheduler
-            end = scheduler.end_of()
-            extended = scheduler.run_horizon != scheduler.program_horizon  # a zero that was planned is in the plan
-            if extended and end is not None and scheduler.updates >= end and scheduler.factor == 0:
-                rank_zero_warn(f"{owner.who}: the schedule ended at update {end}; this epoch trains with lr 0")
+            for track in scheduler.live:
+                end = track.end() if track.key == "lr" and track.members else None
+                extended = scheduler.run_horizon != track.horizon  # a zero that was planned is in the plan
+                if extended and end is not None and scheduler.updates >= end and track.factor == 0:
+                    rank_zero_warn(f"{owner.who}: {track.title} ended at update {end}; this epoch trains with lr 0")
 
     def _check_length(self, trainer: Trainer) -> None:
         """Dataloaders that are reloaded may come with another length than the plan was made for."""
@@ -258,15 +274,16 @@ class Conductor:
         self.groups_may_have_changed = False
         for owner in self.owners:
             scheduler = owner.scheduler
-            expected = [float(lr) for lr in scheduler.get_last_lr()]
-            for i, (group, lr) in enumerate(zip(scheduler.optimizer.param_groups, expected, strict=False)):
-                found = float(group["lr"])
-                if not _same(found, lr, group["lr"]):
-                    self._warn_once(
-                        f"{owner.who}: something else set the lr of group {i} to {found:g}; the schedule owns it and "
-                        f"keeps {lr:g} (reported once per group)",
-                        key=f"{owner.optimizer_index}/{i}",
-                    )
+            for track in scheduler.live:
+                for i, base in track.started_from():
+                    value = scheduler.value_of(track, i)
+                    found, mine = float(value), base * track.factor
+                    if not _same(found, mine, value):
+                        self._warn_once(
+                            f"{owner.who}: something else set the {track.key} of group {i} to {found:g}; the schedule "
+                            f"owns it and keeps {mine:g} (reported once per group)",
+                            key=f"{owner.optimizer_index}/{track.key}/{i}",
+                        )
             scheduler.rewrite()
 
     def epoch_ends(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -72,6 +72,16 @@ def resumes_from(trainer: Trainer) -> str | None:
     return None if path is None or own else str(path)
 
 
+def saved_schedulers(trainer: Trainer) -> list[dict[str, Any]]:
+    """The schedulers' states in the checkpoint that is being restored, to be asked in ``on_fit_start``.
+
+    Lightning hands them out by position and drops the rest without a word; and ``on_load_checkpoint`` is over before
+    ``configure_optimizers``, in which the mixin puts its callback in front. Nothing is there yet with a strategy that
+    restores after its setup, as FSDP does.
+    """
+    return list(trainer._checkpoint_connector._loaded_checkpoint.get("lr_schedulers", ()))
+
+
 def accumulate_again(trainer: Trainer) -> None:
     """Set what a GradientAccumulationScheduler says of this epoch.
 

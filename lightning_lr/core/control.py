@@ -164,6 +164,18 @@ def halted(control: Control, t: int) -> Control:
     return control._replace(rewarm=0, origin=t, hold_until=0, offset=here.numerator, num=0, den=here.denominator)
 
 
+def followed(events: Iterable[Event], start: Control = UNTOUCHED) -> list[Event]:
+    """The events of a track as one sees them that keeps its clock: see :func:`beside` and :func:`halted`."""
+    out, control, finishing = [], start, False
+    for event in events:
+        if event.finish is not None:
+            control, finishing = halted(control, event.step), True
+        elif event.kind == "schedule" or not finishing:
+            control, finishing = beside(event.control), False
+        out.append(event._replace(control=control, finish=None))
+    return out
+
+
 def update_at(control: Control, place: int) -> int | None:
     """The first update that is at or past a place in the program: the inverse of :func:`position`; ``None``: never.
 

@@ -96,7 +96,7 @@ def as_groups(value: object, where: str) -> int | str | tuple[int | str, ...] | 
 
 def as_key(value: object, where: str) -> str:
     """``value`` as a key of parameter groups, or ``ValueError``."""
-    if isinstance(value, str) and value not in ("", "params", "name"):
+    if isinstance(value, str) and value not in ("", "params", "name") and not value.startswith("initial_"):
         return value
     raise ValueError(
         f"{where} must be a key of the parameter groups, such as 'lr' or 'weight_decay', got {shown(value)}"
@@ -134,8 +134,8 @@ def settled(tracks: Sequence[Track]) -> tuple[Track, ...]:
     Track(Linear(), groups='head')
     Track(Linear(), key='momentum')
     """
-    spread = list(tracks)
-    for track in tracks:
+    spread = sorted(tracks, key=lambda track: (track.key != "lr", track.key, track.groups is not None, track.id))
+    for track in tuple(spread):
         for key, schedule in () if track.schedule is None else track.schedule.others.items():
             spread.append(_with(Track(schedule, groups=track.groups, key=key), beside=track.id))
     for i, track in enumerate(spread):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -63,6 +64,9 @@ class TensorBoard(Board):
 
     def forget_from(self, step: int) -> None:
         """A session starts here: TensorBoard then drops what an interrupted one had written from this step on."""
+        folder = Path(str(getattr(self.logger, "log_dir", "")))
+        if len(list(folder.glob("events.out.tfevents.*"))) < 2:
+            return  # a directory of its own: there is nothing to drop
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
         event = Event(session_log=SessionLog(status=SessionLog.START))

@@ -41,6 +41,9 @@ class Curve(NamedTuple):
     place: int
 
 
+Seen = tuple[Moment, Sequence[Curve]]
+
+
 class Source:
     """One optimizer's curves: its name, its groups, and the scheduler that moves them, if any."""
 
@@ -83,7 +86,9 @@ class Source:
                     lrs[i] = curve
                 else:
                     others.append(curve)
-        self._curves = [*(lrs[i] for i in sorted(lrs)), *others]
+        found = [*(lrs[i] for i in sorted(lrs)), *others]
+        if found != self._curves:  # else it stays the same object: nothing has changed for who has seen it
+            self._curves = found
 
     def rates(self) -> list[LiveTrack]:
         """The tracks of the lr."""
@@ -105,7 +110,7 @@ class Source:
                 continue
             phase, until = _phase(track, self.scheduler.updates)
             self._until = min(self._until, until)
-            own = "" if track.wanted.groups is None else f"-{clean(track.id)}"
+            own = "" if track.wanted.groups is None else f"/{clean(track.id[3:-1])}"
             name = "" if alone else f"/{self.name}{own}"
             out |= {f"schedule/phase{name}": float(phase), f"schedule/scale{name}": track.control.scale}
         return out
@@ -153,8 +158,8 @@ class Recorder:
     ) -> None:
         self.sources, self.writers, self.every_n_steps, self.extra = sources, writers, every_n_steps, extra
         self._step = self._written = -1
-        self._now: list[Moment] = []
-        self._before: list[Moment] = []
+        self._now: list[Seen] = []  # with what it is a moment of: groups may come
+        self._before: list[Seen] = []
         self._counts = dict(counts or {})
         self._news = True
         self._alone = sum(len(source.rates()) for source in sources) == 1
@@ -169,7 +174,7 @@ class Recorder:
         """The update under this step number is about to use what the groups hold now."""
         if step == self._step:
             return  # another optimizer's, or the closure evaluated again
-        now = [source.moment() for source in self.sources]
+        now = [(source.moment(), source.curves()) for source in self.sources]
         corner = self._news or any(map(_bends, self._before, self._now, now))
         if corner:
             self.last()
@@ -203,8 +208,8 @@ class Recorder:
         """Write the newest update's point, unless it stands already."""
         if self._step > self._written:
             values: dict[str, float] = {}
-            for source, moment in zip(self.sources, self._now, strict=True):
-                self._collect(values, source, moment)
+            for source, (moment, curves) in zip(self.sources, self._now, strict=True):
+                self._collect(values, source, moment, curves)
             self.write(values, self._step)
             self._written = self._step
 
@@ -214,22 +219,22 @@ class Recorder:
             for writer in self.writers:
                 writer(values, step)
 
-    def _collect(self, values: dict[str, float], source: Source, moment: Moment) -> None:
+    def _collect(self, values: dict[str, float], source: Source, moment: Moment, curves: Sequence[Curve]) -> None:
         if self.extra:
             for name, group in zip(source.names(), source.optimizer.param_groups, strict=True):
                 for key in self.extra:
                     value = _hyperparameter(group, key)
                     if value is not None:
                         values[f"{key}/{name}"] = value
-        for tag, base, place in source.curves():  # what is scheduled is known without asking the group
+        for tag, base, place in curves:  # what is scheduled is known without asking the group
             values[tag] = base * moment[place]
 
 
-def _bends(a: Moment, b: Moment, c: Moment) -> bool:
+def _bends(a: Seen, b: Seen, c: Seen) -> bool:
     """Whether c lies off the line through a and b, or there are other groups than before."""
-    if len(a) != len(b) or len(b) != len(c):
+    if a[1] is not b[1] or b[1] is not c[1]:
         return True
-    return any(abs(z - 2.0 * y + x) > BEND * max(x, y, z) for x, y, z in zip(a, b, c, strict=True))
+    return any(abs(z - 2.0 * y + x) > BEND * max(x, y, z) for x, y, z in zip(a[0], b[0], c[0], strict=True))
 
 
 def phase_name(track: LiveTrack, t: int) -> str:

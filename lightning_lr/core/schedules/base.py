@@ -255,10 +255,34 @@ def joined(schedules: Sequence[Schedule]) -> Schedule:
     return chain
 
 
+def _length(schedule: Schedule) -> dict[str, Fraction]:
+    """How much of each unit the phases take together; ``rest``: one of them takes what is left."""
+    out: dict[str, Fraction] = {}
+    for phase in schedule.phases:
+        amount, unit = ("1", "rest") if phase.duration is None else _amount(phase.duration)
+        out[unit] = out.get(unit, Fraction(0)) + Fraction(amount)
+    return out
+
+
+def _amount(duration: Duration) -> tuple[str, str]:
+    text = str(duration)
+    if text.endswith("%"):
+        return text[:-1], "%"
+    amount, _, unit = text.partition(" ")
+    return amount, unit.rstrip("s")
+
+
 def _joined_others(schedules: Sequence[Schedule]) -> dict[str, Schedule]:
     from lightning_lr.core.schedules.decays import Constant
 
     out: dict[str, Schedule] = {}
+    for schedule in schedules[:-1]:
+        for key, other in schedule.others.items():
+            if _length(other) != _length(schedule):
+                raise ValueError(
+                    f"{key}: {other!r} is not as long as {schedule!r}, beside which it runs, and something follows: "
+                    "give both the same length, in the same units"
+                )
     for key in dict.fromkeys(key for schedule in schedules for key in schedule.others):
         parts: list[Schedule] = []
         for schedule in schedules:
