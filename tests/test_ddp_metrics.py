@@ -74,7 +74,7 @@ def launched(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Launch
     return functools.cache(lambda strategy: launch(tmp_path_factory.mktemp(strategy), strategy, CASES[strategy]))
 
 
-@pytest.fixture(params=list(CASES))
+@pytest.fixture(params=["ddp", pytest.param("ddp_spawn", marks=pytest.mark.slow)])
 def run(request: pytest.FixtureRequest, launched: Callable[[str], Launch]) -> Launch:
     return launched(request.param)
 

@@ -32,8 +32,8 @@ def slow(engine: str) -> Any:
     return pytest.param(engine, marks=pytest.mark.slow)
 
 
-FAST = ["ddp_fork", "ddp_spawn"]
-PLAIN = [*FAST, slow("ddp"), slow("ddp, zero redundancy"), slow("sharded, one file")]
+FAST = ["ddp_fork"]
+PLAIN = [*FAST, slow("ddp_spawn"), slow("ddp"), slow("ddp, zero redundancy"), slow("sharded, one file")]
 SHARDED = ["sharded", slow("sharded, stateless")]
 
 

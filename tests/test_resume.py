@@ -174,7 +174,7 @@ def test_a_new_process_goes_on_bit_for_bit(tmp_path: Path) -> None:
         assert resumed["weight"] == whole["weight"], k
 
 
-@pytest.mark.parametrize("strategy", ["ddp", "ddp_spawn"])
+@pytest.mark.parametrize("strategy", ["ddp", pytest.param("ddp_spawn", marks=pytest.mark.slow)])
 def test_two_ranks_agree_and_resume(tmp_path: Path, strategy: str) -> None:
     args = ("--strategy", strategy, "--devices", 2)
     run_script(tmp_path, *args, "--save")
