@@ -273,11 +273,11 @@ def in_python(tmp_path: Path) -> list[float]:
     return lrs
 
 
-def test_a_run_by_yaml_alone_gives_the_u_of_python(tmp_path: Path, in_python: list[float]) -> None:
+def test_row_39_a_run_by_yaml_alone_gives_the_u_of_python(tmp_path: Path, in_python: list[float]) -> None:
     assert trained(saved(tmp_path, RUN)) == in_python
 
 
-def test_a_run_by_what_print_config_printed_gives_it_again(
+def test_row_39_a_run_by_what_print_config_printed_gives_it_again(
     tmp_path: Path, in_python: list[float], capsys: pytest.CaptureFixture[str]
 ) -> None:
     printed = stopped(capsys, 0, "--config", str(saved(tmp_path, RUN)), "--print_config")
