@@ -261,6 +261,8 @@ def _preview(options: Namespace) -> None:
 def _wanted(options: Namespace) -> list[_Wanted]:
     """What the expression or the file says."""
     what = options.what
+    if not what.strip():
+        raise ValueError("WHAT is empty: give a YAML file, or an expression such as 'Warmup(\"5%\") >> Cosine()'")
     path = Path(what)
     is_file = "(" not in what and (path.suffix in (".yaml", ".yml", ".json") or os.sep in what)
     if not is_file and not (len(what) < 200 and path.exists()):
@@ -279,16 +281,21 @@ def _wanted(options: Namespace) -> list[_Wanted]:
         return _from_yaml(content, options.total_steps)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{what}: {error}") from None
+    except RecursionError:
+        raise ValueError(f"{what} holds a list that holds itself") from None
 
 
 def _from_yaml(content: Any, total_steps: int) -> list[_Wanted]:
     """A LightningCLI's configuration, a list of callbacks or of phases, or one of them."""
     import lightning_lr.callbacks as ours
 
-    names = {name for name in ours.__all__ if name != "LRCallback"}
+    names = {name for name in ours.__all__ if issubclass(getattr(ours, name), ours.LRCallback)} - {"LRCallback"}
     if isinstance(content, Mapping) and not {"class_path", "_target_"} & set(content):
         config = next((c for c in (content, content.get("fit")) if isinstance(c, Mapping) and "trainer" in c), {})
-        callbacks = (config.get("trainer") or {}).get("callbacks")
+        trainer = config.get("trainer") or {}
+        if not isinstance(trainer, Mapping):
+            raise ValueError(f"trainer must be a mapping of its settings, got {trainer!r}")
+        callbacks = trainer.get("callbacks")
         where = "trainer.callbacks"
         if callbacks is None:
             found = ", ".join(map(str, content)) or "nothing"
@@ -307,6 +314,8 @@ def _from_yaml(content: Any, total_steps: int) -> list[_Wanted]:
         if _named(entry) in names:
             described = {"class_path": entry} if isinstance(entry, str) else entry
             wishes.append(build(described, known, "callback", f"{where}[{i}]"))
+        elif "LR" in (target := str(entry.get("class_path", "") if isinstance(entry, Mapping) else entry)):
+            print(f"{NAME}: not shown: {target}, which only the run itself can build", file=sys.stderr)
     wishes = [wish for wish in wishes if wish.role != "log"]
     if not wishes:
         raise ValueError(f"{where} holds none of {', '.join(sorted(names - {'LRLogger'}))}")

@@ -330,3 +330,38 @@ def test_a_reader_that_stops_early_is_no_error(tmp_path: Path, logdir: Path) -> 
     )
     os.close(write)
     assert (done.stderr, done.returncode) == (b"", 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("trainer: [1]", "trainer must be a mapping of its settings, got [1]"),
+        ("&a [*a]", "holds a list that holds itself"),
+    ],
+)
+def test_odd_yaml_is_refused_in_a_line(
+    tmp_path: Path, text: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from lightning_lr.cli import main
+
+    file = tmp_path / "odd.yaml"
+    file.write_text(text)
+    assert main(["preview", str(file), "--total-steps", "10"]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_what_is_no_wish_about_the_lr_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from lightning_lr.cli import main
+
+    file = tmp_path / "finder.yaml"
+    warmup = "{class_path: lightning_lr.LRWarmup, init_args: {duration: 5}}"
+    file.write_text(
+        f"trainer: {{callbacks: [{{class_path: lightning_lr.LRFinder}}, {{class_path: own.MyLRDecay}}, {warmup}]}}"
+    )
+    assert main(["preview", str(file), "--total-steps", "10"]) == 0
+    told = capsys.readouterr()
+    assert "Warmup(5)" in told.out
+    assert "not shown: lightning_lr.LRFinder" in told.err
+    assert "not shown: own.MyLRDecay" in told.err
+    assert main(["preview", " ", "--total-steps", "10"]) == 2
+    assert "WHAT is empty" in capsys.readouterr().err

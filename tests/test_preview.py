@@ -98,3 +98,54 @@ def test_what_cannot_be_previewed_says_why(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="this run has none"):
         preview(trainer(tmp_path, [LRPlateauReduction("val_loss")]), Net())
     assert preview(trainer(tmp_path, [LRWarmup(2)], max_steps=3, max_epochs=-1), Streaming())["lr/SGD"].shape == (3,)
+
+
+class Talking(Net):
+    """A module whose hooks use the logger, and whose callbacks are its own."""
+
+    def on_fit_start(self) -> None:
+        self.logger.log_hyperparams({"a": 1})
+
+    def configure_callbacks(self) -> Any:
+        return [LRMultiPhaseDecay([Linear()]), LRLogger()]
+
+
+def test_a_modules_own_callbacks_and_its_use_of_the_logger_are_no_hindrance(tmp_path: Path) -> None:
+    seen = preview(trainer(tmp_path, []), Talking())
+    assert seen["lr/SGD"].tolist() == [1 - k / 8 for k in range(8)]
+
+
+def test_a_run_that_only_time_ends_has_no_length(tmp_path: Path) -> None:
+    timed = trainer(tmp_path, [LRMultiPhaseDecay([Cosine()])], max_epochs=None, max_time="00:01:00:00")
+    with pytest.raises(ValueError, match="takes the rest of a run whose length is unknown"):
+        preview(timed, Net())
+
+
+def test_random_numbers_stay_also_where_it_is_refused_and_in_a_loaders_own_generator(tmp_path: Path) -> None:
+    from torch.utils.data import DataLoader
+
+    class Drawing(Net):
+        def configure_optimizers(self) -> Any:
+            torch.rand(5)
+            return super().configure_optimizers()
+
+    net = Drawing()
+    torch.manual_seed(7)
+    with pytest.raises(ValueError, match="100 updates long, but the run has 8"):
+        preview(trainer(tmp_path, [LRMultiPhaseDecay([Linear(100)])]), net)
+    drawn = torch.rand(1)
+    torch.manual_seed(7)
+    assert drawn == torch.rand(1)
+
+    own = torch.Generator().manual_seed(0)
+    loader = DataLoader(torch.ones(8, 1, 1), shuffle=True, generator=own)
+    before = own.get_state()
+    preview(trainer(tmp_path, [LRWarmup(2)]), Net(), loader)
+    assert torch.equal(own.get_state(), before)
+
+
+def test_a_module_that_cannot_be_copied_is_named(tmp_path: Path) -> None:
+    net = Net()
+    net.stream = iter(x for x in [1])  # type: ignore[assignment]
+    with pytest.raises(ValueError, match="a copy of the module is made, and it cannot be copied: cannot pickle"):
+        preview(trainer(tmp_path, [LRWarmup(2)]), net)

@@ -213,3 +213,27 @@ def test_wandb_offline_gets_numbers_texts_and_pictures(tmp_path: Path, monkeypat
     wandb.finish()
     keys = set().union(*logged)
     assert {"lr/SGD", "schedule/num_reductions", "lr/plan", "lr/decisions", "lr_figures/SGD"} <= keys
+
+
+@pytest.mark.parametrize(
+    "phases",
+    [[Constant(1), Constant(1, factor=0.5), Constant(1, factor=0.2), Linear()], [Constant(7), Linear()]],
+)
+def test_no_level_is_written_twice_at_a_step(tmp_path: Path, phases: Any) -> None:
+    plateau = LRPlateauReduction("val_loss", factor=0.5, patience=0)
+    run(tmp_path, [LRMultiPhaseDecay(phases), plateau], limit_val_batches=1, val_check_interval=2)
+    for tag in read(tmp_path / FOLDER).Tags()["scalars"]:
+        points(tmp_path / FOLDER, tag)
+
+
+def test_a_metric_of_the_epoch_lies_where_lightnings_own_point_lies(tmp_path: Path) -> None:
+    class Logging(Net):
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            loss = super().training_step(batch, batch_idx)
+            self.log("loss", loss + self.global_step, on_step=False, on_epoch=True)
+            return loss
+
+    net = Logging(metric=lambda n: float(n))
+    run(tmp_path, [LRWarmup(2), LRLogger(metrics=["loss", "val_loss"])], net, max_epochs=3, limit_val_batches=1)
+    assert points(tmp_path / FOLDER, "monitor/loss") == points(tmp_path / FOLDER, "loss")
+    assert points(tmp_path / FOLDER, "monitor/val_loss") == points(tmp_path / FOLDER, "val_loss")

@@ -214,6 +214,7 @@ class Conductor:
     def validation_starts(self, trainer: Trainer) -> None:
         """What lies in ``callback_metrics`` now is not this validation's."""
         self.monitors["validation"].begin(trainer)
+        self.reporter.validation_starts(trainer)
 
     def validation_ends(self, trainer: Trainer) -> None:
         """Each result once; what the sanity check measured counts for nothing."""
@@ -289,7 +290,7 @@ class Conductor:
     def epoch_ends(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Evaluate; in manual optimization, compare the epoch's updates with what was assumed."""
         self._evaluate(trainer, "train_epoch")
-        self.reporter.log_metrics(trainer)
+        self.reporter.log_metrics(trainer, epoch_end=True)
         before, self._updates_before = self._updates_before, None
         if self.automatic or before is None or not quirks.epoch_is_complete(trainer):
             return

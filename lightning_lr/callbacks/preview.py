@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers.logger import DummyLogger
 from lightning.pytorch.utilities.seed import isolate_rng
 
 from lightning_lr.callbacks import quirks
@@ -57,6 +58,11 @@ class _Share(Callback):
     def __init__(self, trainer: Trainer) -> None:
         self.original = trainer
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """A module's own callbacks come after the others: who stops is to be the last, with a list of its own."""
+        every: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        trainer.callbacks = sorted(every, key=lambda callback: isinstance(callback, _Stop))  # type: ignore[attr-defined]
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         quirks.share_batches(trainer, self.original)
 
@@ -69,8 +75,8 @@ class _Stop(Callback):
         self.found: Preview | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        conductor = next(c._conductor for c in trainer.callbacks if isinstance(c, LRCallback))  # type: ignore[attr-defined]
-        assert conductor is not None, "the LRLogger in front conducts"
+        ours = [c for c in trainer.callbacks if isinstance(c, LRCallback)]  # type: ignore[attr-defined]
+        conductor = next(c._conductor for c in ours if c._conductor is not None)
         curves: dict[str, npt.NDArray[np.float64]] = {}
         sources = conductor.reporter.sources
         for source in sources:
@@ -116,11 +122,14 @@ def preview(
     every: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     wishes = [copy.copy(c) for c in every if isinstance(c, LRCallback) and not isinstance(c, LRLogger)]
     changes = [copy.copy(c) for c in every if quirks.is_a(c, "GradientAccumulationScheduler")]
-    mine = copy.deepcopy(model)
+    try:
+        mine = copy.deepcopy(model)
+    except Exception as error:
+        raise ValueError(f"preview: a copy of the module is made, and it cannot be copied: {error}") from error
     other = Trainer(
         accelerator="cpu",
         devices=1,
-        max_epochs=trainer.max_epochs,
+        max_epochs=-1 if trainer.max_epochs is None else trainer.max_epochs,  # None would mean 1000 here
         max_steps=trainer.max_steps,
         accumulate_grad_batches=1 if changes else trainer.accumulate_grad_batches,
         limit_train_batches=trainer.limit_train_batches,
@@ -128,24 +137,39 @@ def preview(
         fast_dev_run=trainer.fast_dev_run,  # type: ignore[attr-defined]
         check_val_every_n_epoch=trainer.check_val_every_n_epoch,
         num_sanity_val_steps=0,
-        logger=False,
+        logger=DummyLogger(),
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         callbacks=[_Share(trainer), LRLogger(plan=False, layout=False, figures=False), *wishes, *changes, stop],
     )
     before = getattr(datamodule, "trainer", None)
-    with isolate_rng(), _quietly():
+    refused: Exception | None = None
+    with isolate_rng(), _undrawn(train_dataloaders), _quietly():
         try:
             other.fit(mine, train_dataloaders, datamodule=datamodule)
         except _Done:
             pass
-        finally:
-            if datamodule is not None:
-                datamodule.trainer = before
+        except Exception as error:  # raised below: what isolates random numbers does not put them back after an error
+            refused = error
+    if datamodule is not None:
+        datamodule.trainer = before
+    if refused is not None:
+        raise refused
     if stop.found is None or not stop.found:
         raise ValueError("preview: nothing schedules the lr of this run: put an LR callback on the trainer")
     return stop.found
+
+
+@contextmanager
+def _undrawn(loader: Any) -> Iterator[None]:
+    """Generators of a loader's own are put back as well."""
+    parts = (loader, getattr(loader, "sampler", None), getattr(loader, "batch_sampler", None))
+    found = [generator for part in parts if (generator := getattr(part, "generator", None)) is not None]
+    states = [generator.get_state() for generator in found]
+    yield
+    for generator, state in zip(found, states, strict=True):
+        generator.set_state(state)
 
 
 @contextmanager

@@ -51,6 +51,7 @@ class Reporter:
         self._introduced = self._resumed = False
         self._undo: Callable[[], None] = lambda: None
         self._logged: dict[str, Any] = {}
+        self._before: dict[str, Any] = {}
 
     def begin(self, trainer: Trainer, owners: Sequence[Ownership], optimizers: Sequence[Optimizer]) -> None:
         """Training starts: print the plan, find the loggers, listen to the schedulers."""
@@ -139,17 +140,27 @@ class Reporter:
                 self._introduce(step)
             self.recorder.before_update(step)
 
-    def log_metrics(self, trainer: Trainer) -> None:
-        """Write the metrics that rules watch and an LRLogger names, each new value once."""
+    def validation_starts(self, trainer: Trainer) -> None:
+        """What lies there now is no result of this validation."""
+        self._before = self._metrics(trainer)
+
+    def _metrics(self, trainer: Trainer) -> dict[str, Any]:
         wanted = dict.fromkeys([*self.settings.metrics, *self._watched])
-        if not wanted:
-            return
-        metrics = trainer.callback_metrics  # on every rank: computing it may be a collective
-        fresh = {n: metrics[n] for n in wanted if n in metrics and metrics[n] is not self._logged.get(n)}
+        metrics = trainer.callback_metrics if wanted else {}  # on every rank: computing it may be a collective
+        return {name: metrics[name] for name in wanted if name in metrics}
+
+    def log_metrics(self, trainer: Trainer, epoch_end: bool = False) -> None:
+        """Write the metrics that rules watch and an LRLogger names, each new value once.
+
+        At an epoch's end the last batch is over already, and the step number is the next one's.
+        """
+        now = self._metrics(trainer)
+        known = self._logged if epoch_end else self._before
+        fresh = {name: value for name, value in now.items() if value is not known.get(name)}
         self._logged.update(fresh)
         if self.recorder is not None and fresh:
             values = {f"monitor/{name}": float(value) for name, value in fresh.items()}
-            self.recorder.write(values, quirks.step_number(trainer))
+            self.recorder.write(values, quirks.step_number(trainer) - epoch_end)
 
     def close(self) -> None:
         """Leave the trainer as it was found."""

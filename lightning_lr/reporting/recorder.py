@@ -164,6 +164,7 @@ class Recorder:
         self._news = True
         self._alone = sum(len(source.rates()) for source in sources) == 1
         self._levels: dict[str, float] = {}
+        self._level_step = -1
 
     def decided(self, kind: str) -> None:
         """A decision has been made: the coming update is a corner, and a counter has a step there."""
@@ -191,17 +192,17 @@ class Recorder:
         for source in self.sources:
             levels.update(source.levels(self._alone))
         if levels != self._levels:
-            if self._levels and step > 0:
+            if self._levels and step - 1 > self._level_step:
                 self.write(self._levels, step - 1)
             self.write(levels, step)
-            self._levels = levels
+            self._levels, self._level_step = levels, step
 
     def end(self) -> None:
         """The run is over: its last update's point, and what was decided after it."""
         self.last()
         if self._news:
             self._write_levels(self._step + 1)
-        elif self._levels:
+        elif self._levels and self._step > self._level_step:
             self.write(self._levels, self._step)
 
     def last(self) -> None:
