@@ -738,3 +738,24 @@ def test_a_started_scheduler_may_have_a_controller_beside_it(tmp_path: Path) -> 
 
     groups = watched(tmp_path, [LRController()], Net(optimizer=configure), max_epochs=1)
     assert groups == [[0.1, 1], [0.1, 0.75], [0.1, 0.5], [0.1, 0.25]]
+
+
+def test_another_number_may_follow_a_schedule_beside_a_native_one_of_the_lr(tmp_path: Path) -> None:
+    def configure(net: Net) -> Any:
+        optimizer = two(net, weight_decay=0.5)
+        native = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: 1 - k / 8)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": native, "interval": "step"}}
+
+    class Decays(Used):
+        def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
+            self.groups.append(
+                [float(group[key]) for group in optimizer.param_groups for key in ("lr", "weight_decay")]
+            )
+
+    watch = Decays()
+    wish = LRMultiPhaseDecay(Linear(end_factor=0.5), key="weight_decay")
+    trainer(tmp_path, [wish, watch]).fit(Net(optimizer=configure))
+    rows = [[0.1 * (1 - k / 8), 0.5 - k / 32, 1 - k / 8, 0.5 - k / 32] for k in range(8)]
+    assert watch.groups == [pytest.approx(row) for row in rows]
+    with pytest.raises(ValueError, match=r"LambdaLR .* both own the lr"):
+        trainer(tmp_path, [wish, LRWarmup(2)]).fit(Net(optimizer=configure))

@@ -53,7 +53,9 @@ def compose(trainer: Trainer, callbacks: Sequence[LRCallback], optimizers: Seque
         wishes = [c for c in callbacks if c.role != "log" and not c.from_mixin and c.concerns(i, name)]
         ours = [s for o, s in owned if o is optimizer and isinstance(s, ScheduledLR)]
         if wishes or ours:
-            _refuse_others(trainer, wishes, optimizer, owned)
+            rates = [wish for wish in wishes if wish.key == "lr"]
+            if rates or any(track.key == "lr" for scheduler in ours for track in scheduler.live):
+                _refuse_others(trainer, rates, optimizer, owned)  # another number leaves the lr to whom it belongs
             owners.append(_own(i, optimizer, wishes, ours, quirks.adds_groups(trainer)))
     return owners
 
