@@ -25,7 +25,7 @@ from lightning_lr.core.rules import CHECKS, Rule, as_rules
 from lightning_lr.core.schedules.base import Schedule
 from lightning_lr.core.schedules.coerce import as_schedule
 from lightning_lr.core.tracks import Track, as_groups, as_tracks, label, partition, refuse_unknown, settled
-from lightning_lr.track import LiveTrack, live_tracks, read, slot, store
+from lightning_lr.track import LiveTrack, held, live_tracks, read, slot, store
 
 FORMAT = 2
 HORIZON_CHANGES = ("keep", "stretch", "error")
@@ -297,12 +297,6 @@ class ScheduledLR(LRScheduler):
         owner = {i: (track, base) for track in self._tracks if track.key == key for i, base in track.started_from()}
         groups = enumerate(self.optimizer.param_groups)
         return [owner[i] if i in owner else (None, read(group, key)) for i, group in groups]
-
-    def value_of(self, track: LiveTrack, place: int) -> Any:
-        """What the group at a place holds for a track now: a number, or a tensor with one."""
-        group = self.optimizer.param_groups[place]
-        name, index = slot(group, track.key)
-        return group[name] if index is None else group[name][index]
 
     @property
     def base_lrs(self) -> list[float | torch.Tensor]:  # type: ignore[override]
@@ -621,13 +615,15 @@ class ScheduledLR(LRScheduler):
 
     def refuse_unknown_groups(self) -> None:
         """``ValueError`` for a track that names groups which are not there, unless some may come."""
-        self._partition()
+        names = self._partition()
         if not self.groups_may_come:
-            names = [label(i, group) for i, group in enumerate(self.optimizer.param_groups)]
             refuse_unknown([track.wanted for track in self._tracks], names, self._name)
 
-    def _partition(self) -> None:
-        """Which groups each track is about, now. A group that the code makes has the name that the code gives it."""
+    def _partition(self) -> list[str]:
+        """Which groups each track is about, now; returns their names.
+
+        A group that the code makes has the name that the code gives it.
+        """
         for group, own in zip(self.optimizer.param_groups, self._names, strict=False):
             if group.get("name") != own:
                 group.pop("name", None) if own is None else group.update(name=own)
@@ -644,6 +640,7 @@ class ScheduledLR(LRScheduler):
                 mine = tuple(i for i in mine if (track.key, i) not in led)
             track.members = mine
         self._refuse_two_owners(names)
+        return names
 
     def _refuse_two_owners(self, names: Sequence[str]) -> None:
         """``momentum`` and ``beta1`` may be the same number."""
@@ -694,8 +691,8 @@ class ScheduledLR(LRScheduler):
             return bool(group[track.key] == 0.0 != base * track.factor)
         if not track.tensors:
             return False
-        held = self.optimizer.param_groups[track.members[0]][track.key]
-        return held is not track.tensors[0][0] and float(held) == 0.0 != track.bases[0] * track.factor
+        found = held(self.optimizer.param_groups[track.members[0]], track.key)
+        return found is not track.tensors[0][0] and float(found) == 0.0 != track.bases[0] * track.factor
 
     def groups_changed(self) -> bool:
         """Whether the optimizer has other groups than those that are written."""
@@ -839,9 +836,7 @@ class ScheduledLR(LRScheduler):
                 continue
             now = track.factor = factor(track.program, track.control, self.updates)
             for group in (self.optimizer.param_groups[i] for i in track.members):
-                name, index = slot(group, track.key)
-                held = group[name] if index is None else group[name][index]
-                if track.initial in group and not isinstance(held, torch.Tensor):
+                if track.initial in group and not isinstance(held(group, track.key), torch.Tensor):
                     store(group, track.key, float(group[track.initial]) * now)
 
 

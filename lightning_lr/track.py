@@ -50,10 +50,15 @@ def slot(group: Mapping[str, Any], key: str) -> tuple[str, int | None]:
     raise ValueError(f"it has no numeric {key!r}{did_you_mean(key, group)}; it has {', '.join(map(str, group))}")
 
 
+def held(group: Mapping[str, Any], key: str) -> Any:
+    """What a group holds under a key: a number, or a tensor with one."""
+    name, index = slot(group, key)
+    return group[name] if index is None else group[name][index]
+
+
 def read(group: Mapping[str, Any], key: str) -> float:
     """The number that a group holds under a key."""
-    name, index = slot(group, key)
-    return float(group[name] if index is None else group[name][index])
+    return float(held(group, key))
 
 
 def store(group: dict[str, Any], key: str, value: Any) -> None:
@@ -137,11 +142,11 @@ class LiveTrack:
         """The base value of a group that came without it: torch's distributed checkpoints restore only those keys of
         a group that the new optimizer has already. What it holds is then the base times the saved factor.
         """
-        held, now = read(group, self.key), self.factor
-        tolerance = 1e-6 if isinstance(group[slot(group, self.key)[0]], torch.Tensor) else 1e-12
-        if configured is not None and (held == configured or math.isclose(held, configured * now, rel_tol=tolerance)):
+        found, now = read(group, self.key), self.factor
+        tolerance = 1e-6 if isinstance(held(group, self.key), torch.Tensor) else 1e-12
+        if configured is not None and (found == configured or math.isclose(found, configured * now, rel_tol=tolerance)):
             return configured
-        return held / now if now > 0 else configured if configured is not None else held
+        return found / now if now > 0 else configured if configured is not None else found
 
     # ---- the writer -------------------------------------------------------------------------------------------------
 
@@ -149,8 +154,8 @@ class LiveTrack:
         """Find its groups again: their dictionaries may be new. Tensors that were seen before are not shared."""
         self.bases, self.floats, self.tensors, self.betas = [], [], [], []
         for group in (groups[i] for i in self.members):
-            name, index = slot(group, self.key)
-            value = group[name] if index is None else group[name][index]
+            _, index = slot(group, self.key)
+            value = held(group, self.key)
             if self.initial not in group:  # added mid-run: its lr keeps its value at the current factor
                 now, decayed = float(value), self.key == "lr" and self.factor > 0
                 group[self.initial] = now / self.factor if decayed else now  # only an lr comes decayed already

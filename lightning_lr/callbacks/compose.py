@@ -9,6 +9,7 @@ from torch.optim import Optimizer
 
 from lightning_lr.callbacks import quirks
 from lightning_lr.callbacks.base import OPTIONS, LRCallback
+from lightning_lr.core.checks import is_a
 from lightning_lr.core.rules import Rule
 from lightning_lr.core.schedules import Constant, Warmup
 from lightning_lr.core.schedules.base import Schedule
@@ -222,14 +223,14 @@ def _refuse_others(
                 f"{type(optimizer).__name__}, and would overwrite each other's: return the optimizer alone from "
                 "configure_optimizers, or remove the callback"
             )
-    finders = [c for c in trainer.callbacks if quirks.is_a(c, "LearningRateFinder")]  # type: ignore[attr-defined]
+    finders = [c for c in trainer.callbacks if is_a(c, "LearningRateFinder")]  # type: ignore[attr-defined]
     if hasattr(optimizer.step, "_wrapped_by_lr_sched") and not finders:  # a finder builds one, and is done with it
         raise ValueError(
             f"{who} and a torch LR scheduler that was built on this {type(optimizer).__name__}, but not returned from "
             "configure_optimizers, both own its lr: do not build that scheduler, or remove the callback"
         )
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        if quirks.is_a(callback, "StochasticWeightAveraging"):
+        if is_a(callback, "StochasticWeightAveraging"):
             raise ValueError(
                 f"{who} and StochasticWeightAveraging both own the lr of {type(optimizer).__name__}: SWA replaces the "
                 "scheduler in the middle of the run; remove it, and end the schedule with Constant(…, factor=…) "
@@ -253,7 +254,7 @@ def advice(trainer: Trainer, owners: Sequence[Ownership]) -> list[str]:
                         f"reduction's, {patience}: the lr will be restarted before it was ever reduced"
                     )
             for callback in trainer.callbacks:  # type: ignore[attr-defined]
-                stops = quirks.is_a(callback, "EarlyStopping") and callback.monitor == rule.monitor
+                stops = is_a(callback, "EarlyStopping") and callback.monitor == rule.monitor
                 if stops and callback.patience <= patience + 1:
                     out.append(
                         f"{owner.who}: EarlyStopping's patience {callback.patience} on {rule.monitor!r} leaves a "

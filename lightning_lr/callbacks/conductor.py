@@ -23,6 +23,7 @@ from lightning_lr.core.rules import CHECKS
 from lightning_lr.core.tracks import Track
 from lightning_lr.reporting.names import optimizer_names
 from lightning_lr.scheduler import ScheduledLR
+from lightning_lr.track import held
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
@@ -277,7 +278,7 @@ class Conductor:
             scheduler = owner.scheduler
             for track in scheduler.live:
                 for i, base in track.started_from():
-                    value = scheduler.value_of(track, i)
+                    value = held(scheduler.optimizer.param_groups[i], track.key)
                     found, mine = float(value), base * track.factor
                     if not _same(found, mine, value):
                         self._warn_once(

@@ -17,6 +17,7 @@ from lightning_lr.callbacks import quirks
 from lightning_lr.callbacks.base import LRCallback
 from lightning_lr.callbacks.reporter import plan_of
 from lightning_lr.callbacks.wishes import LRLogger
+from lightning_lr.core.checks import is_a
 from lightning_lr.reporting.recorder import Source
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def preview(
     stop = _Stop(steps)
     every: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     wishes = [copy.copy(c) for c in every if isinstance(c, LRCallback) and not isinstance(c, LRLogger)]
-    changes = [copy.copy(c) for c in every if quirks.is_a(c, "GradientAccumulationScheduler")]
+    changes = [copy.copy(c) for c in every if is_a(c, "GradientAccumulationScheduler")]
     try:
         mine = copy.deepcopy(model)
     except Exception as error:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lightning_lr.core.checks import is_a
 from lightning_lr.core.durations import Horizon
 
 if TYPE_CHECKING:
@@ -58,11 +59,6 @@ def run_horizon(trainer: Trainer, automatic: bool) -> Horizon:
         limits.append(max_steps if automatic else math.ceil(max_steps / max(1, len(trainer.optimizers))))
     total = min(limits, default=0)
     return Horizon(total if total > 0 else None, lengths or None)
-
-
-def is_a(callback: object, name: str) -> bool:
-    """Whether a callback is of this class or of one derived from it, in whichever of Lightning's two packages."""
-    return any(cls.__name__ == name for cls in type(callback).__mro__)
 
 
 def resumes_from(trainer: Trainer) -> str | None:

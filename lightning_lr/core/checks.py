@@ -88,6 +88,15 @@ def choice(value: object, allowed: Iterable[str], where: str) -> str:
     raise ValueError(f"{where} must be one of {listed}, got {shown(value)}{did_you_mean(value, options)}")
 
 
+def is_a(thing: object, name: str) -> bool:
+    """Whether it is of the class of this name or of one derived from it, in whichever of Lightning's two packages.
+
+    >>> is_a(True, "int"), is_a(1.5, "int")
+    (True, False)
+    """
+    return any(cls.__name__ == name for cls in type(thing).__mro__)
+
+
 def did_you_mean(value: object, options: Iterable[str]) -> str:
     """``"; did you mean 'x'?"`` for the option nearest to ``value``, or the empty string."""
     import difflib  # only an error needs it

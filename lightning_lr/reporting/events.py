@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,20 @@ from lightning_lr.core.control import Event
 SHOWN_GROUPS = 4
 
 
+def change(name: str, before: float, after: float) -> str:
+    """A group's old → new value."""
+    return f"{name} {before:.4g} → {after:.4g}"
+
+
+def what(entry: Mapping[str, Any]) -> str:
+    """What a recorded decision did: its kind, and the number it is about where that is not the lr."""
+    kind, key = str(entry["kind"]), entry.get("key", "lr")
+    return kind if key == "lr" else f"{key} {kind}"
+
+
 def lrs(event: Event, groups: Sequence[tuple[str, float]]) -> str:
     """Old → new lr of the groups: name and initial lr of each are given."""
-    shown = [f"{name} {base * event.before:.4g} → {base * event.after:.4g}" for name, base in groups[:SHOWN_GROUPS]]
+    shown = [change(name, base * event.before, base * event.after) for name, base in groups[:SHOWN_GROUPS]]
     more = len(groups) - SHOWN_GROUPS
     return ", ".join(shown) + (f" and {more} more groups alike" if more > 0 else "")
 
@@ -81,12 +92,11 @@ def table(entries: Sequence[dict[str, Any]]) -> str:
     """All decisions so far as a markdown table."""
     lines = ["| update | epoch | what | lr | why |", "|---|---|---|---|---|"]
     for entry in entries:
-        change = ", ".join(
-            f"{name} {before:.4g} → {entry['lr_after'][name]:.4g}"
+        changes = ", ".join(
+            change(name, before, entry["lr_after"][name])
             for name, before in list(entry["lr_before"].items())[:SHOWN_GROUPS]
         )
         why = str(entry["reason"]).replace("|", "\\|").replace("\n", " ")
         epoch = "" if entry["epoch"] is None else entry["epoch"]
-        what = entry["kind"] if entry.get("key", "lr") == "lr" else f"{entry['key']} {entry['kind']}"
-        lines.append(f"| {entry['step']} | {epoch} | {what} | {change} | {why} |")
+        lines.append(f"| {entry['step']} | {epoch} | {what(entry)} | {changes} | {why} |")
     return "\n".join(lines)

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lightning_lr.core.checks import is_a
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -106,7 +108,7 @@ def boards(loggers: Sequence[Any]) -> list[Board]:
 
 
 def _board(logger: Any) -> Board:
-    if is_tensorboard(logger):
+    if is_a(logger, "TensorBoardLogger"):
         file_writer = getattr(logger.experiment, "_get_file_writer", None)
         if file_writer is not None:  # else it is tensorboardX, or a dummy
             return TensorBoard(logger, file_writer)
@@ -115,11 +117,6 @@ def _board(logger: Any) -> Board:
     if hasattr(logger, "run_id") and hasattr(logger.experiment, "log_figure"):
         return MLflow(logger)
     return Board(logger)
-
-
-def is_tensorboard(logger: Any) -> bool:
-    """Whether it is a TensorBoardLogger, of whichever of Lightning's two packages."""
-    return any(cls.__name__ == "TensorBoardLogger" for cls in type(logger).__mro__)
 
 
 def pixels(figure: Figure) -> Any:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lightning_lr.core.checks import shown
-from lightning_lr.reporting.events import SHOWN_GROUPS
+from lightning_lr.reporting.events import SHOWN_GROUPS, change, what
 
 EVENT_FILES = "events.out.tfevents"
 JOURNAL = "lr_events.jsonl"
@@ -213,12 +213,11 @@ def cells(entry: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
     ('8', '', 'reduce', 'SGD 1 → 0.5', 'flat')
     """
     before, after = _numbers(entry.get("lr_before")), _numbers(entry.get("lr_after"))
-    both = [f"{name} {before[name]:.4g} → {after[name]:.4g}" for name in before if name in after]
+    both = [change(name, before[name], after[name]) for name in before if name in after]
     more = len(both) - SHOWN_GROUPS
-    change = ", ".join(both[:SHOWN_GROUPS]) + (f" and {more} more" if more > 0 else "")
-    epoch, key = entry.get("epoch"), entry.get("key", "lr")
-    what = str(entry["kind"]) if key == "lr" else f"{key} {entry['kind']}"
-    told = (str(entry["step"]), "" if epoch is None else str(epoch), what, change, str(entry.get("reason", "")))
+    changes = ", ".join(both[:SHOWN_GROUPS]) + (f" and {more} more" if more > 0 else "")
+    epoch = entry.get("epoch")
+    told = (str(entry["step"]), "" if epoch is None else str(epoch), what(entry), changes, str(entry.get("reason", "")))
     return tuple(map(one_line, told))  # type: ignore[return-value]
 
 

@@ -240,19 +240,22 @@ def _bends(a: Seen, b: Seen, c: Seen) -> bool:
 
 def phase_name(track: LiveTrack, t: int) -> str:
     """The kind of phase that update ``t`` lies in, such as ``Cosine``; or ``cooldown``, or ``hold`` after the last."""
-    program, place = track.running, position(track.control, t)
-    if program.end is not None and place >= program.end:
+    program = track.running
+    if program.end is not None and position(track.control, t) >= program.end:
         return "hold"
     if track.finish is not None:
         return "cooldown"
-    begins = [segment.begin for segment in program.segments]
-    return program.segments[max(1, bisect_right(begins, place)) - 1].label.partition("(")[0]
+    return program.segments[max(1, _segments_begun(track, t)) - 1].label.partition("(")[0]
+
+
+def _segments_begun(track: LiveTrack, t: int) -> int:
+    """How many of the program's segments have begun by update ``t``: the last of them owns it."""
+    return bisect_right([segment.begin for segment in track.running.segments], position(track.control, t))
 
 
 def _phase(track: LiveTrack, t: int) -> tuple[int, float]:
     """The number of the phase that update ``t`` lies in, and the update that begins the next one."""
-    place = position(track.control, t)
-    number = bisect_right([segment.begin for segment in track.running.segments], place)
+    number = _segments_begun(track, t)
     end = track.running.segments[number - 1].end if number else 0
     last = number >= len(track.running.segments)
     reached = None if end is None or last else update_at(track.control, end)
