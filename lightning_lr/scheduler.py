@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import compiler
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -157,7 +158,7 @@ class ScheduledLR(LRScheduler):
         self.should_stop = False
         self._evaluated = False
         self._recorded = False  # the optimizer's step, into a CUDA graph
-        self._hooked = False  # since step() was last called
+        self._stepped_at = 0  # how many updates there were when step() was last called
         self._on_cuda = False
         self.checked_at = -1
         self.listener: Callable[[Event], None] | None = None
@@ -173,7 +174,12 @@ class ScheduledLR(LRScheduler):
         self.tracks = wanted
         self._saved: dict[str, Any] | None = None
         self._handles: list[Any] = []
-        self._bound: list[dict[str, Any]] = []
+        self._count = -1  # of the groups that are written, with the first and the last of them
+        self._first: dict[str, Any] = {}
+        self._last: dict[str, Any] = {}
+        self._key = "lr"
+        self._write = self._write_all
+        self._doubtful = True  # whether each call of the optimizer's step is an update
         self.bindings = 0
         """How often the groups were found again: what is derived from them is new then."""
 
@@ -660,10 +666,22 @@ class ScheduledLR(LRScheduler):
     # ---- its clock --------------------------------------------------------------------------------------------------
 
     def _after_update(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-        if torch.compiler.is_compiling():
+        """What the optimizer calls after each update. The last branch is nearly always taken: it must be short."""
+        if compiler.is_dynamo_compiling():
             self._advance_untraced(optimizer)
-        elif self._on_cuda and torch.cuda.is_current_stream_capturing():
-            self._recorded, self._hooked = True, False  # into a CUDA graph: nothing was updated, replays have no hook
+        elif (
+            self._doubtful or (groups := optimizer.param_groups)[-1] is not self._last
+            or (first := groups[0]) is not self._first or first[self._key] == 0.0
+        ):  # fmt: skip
+            self._advance_with_care(optimizer)
+        else:
+            t = self.updates = self.updates + 1
+            self._write(t)
+
+    def _advance_with_care(self, optimizer: Optimizer) -> None:
+        """As above, where it is not clear that the call was an update, or what the groups are."""
+        if self._on_cuda and torch.cuda.is_current_stream_capturing():
+            self._recorded, self._stepped_at = True, self.updates  # into a CUDA graph, whose replays have no hook
         else:
             self._advance(optimizer)
 
@@ -675,9 +693,11 @@ class ScheduledLR(LRScheduler):
             self._rebind()
         if not self._fills_state():
             self.updates += 1
-            self._hooked = True
+        self._write(self.updates)
+
+    def _write_all(self, t: int) -> None:
         for track in self._tracks:
-            track.write(self.updates)
+            track.write(t)
 
     def _fills_state(self) -> bool:
         """Whether this step was torch's own and updated nothing: its distributed checkpoints make one.
@@ -696,8 +716,8 @@ class ScheduledLR(LRScheduler):
 
     def groups_changed(self) -> bool:
         """Whether the optimizer has other groups than those that are written."""
-        groups, bound = self.optimizer.param_groups, self._bound
-        return len(groups) != len(bound) or (bool(bound) and (groups[0] is not bound[0] or groups[-1] is not bound[-1]))
+        groups = self.optimizer.param_groups
+        return len(groups) != self._count or groups[0] is not self._first or groups[-1] is not self._last
 
     def overwritten(self) -> bool:
         """Whether somebody else has written to a schedule's first group; no device is asked."""
@@ -721,20 +741,26 @@ class ScheduledLR(LRScheduler):
         self.rewrite()
 
     def _rebind(self) -> None:
-        if len(self._bound) != len(self.optimizer.param_groups):
+        groups = self.optimizer.param_groups
+        if self._count != len(groups):
             self._partition()
         seen: set[int] = set()
         for track in self._tracks:
-            track.bind(self.optimizer.param_groups, seen)
-        self._bound = list(self.optimizer.param_groups)
-        self._on_cuda = any(parameter.is_cuda for group in self._bound for parameter in group["params"][:1])
+            track.bind(groups, seen)
+        self._write = self._tracks[0].write if len(self._tracks) == 1 else self._write_all
+        self._count, self._first, self._last = len(groups), groups[0], groups[-1]
+        self._on_cuda = any(parameter.is_cuda for group in groups for parameter in group["params"][:1])
+        lead = self._tracks[0]
+        leads = bool(lead.floats) and lead.floats[0][0] is self._first
+        self._key = lead.key
+        fused = getattr(self.optimizer, "_step_supports_amp_scaling", False)
+        self._doubtful = fused or self._on_cuda or not leads
         self.bindings += 1
 
     def rewrite(self) -> None:
         """Take in groups that are new, and write the current lr again, whoever wrote another since."""
         self._rebind()
-        for track in self._tracks:
-            track.write(self.updates)
+        self._write(self.updates)
 
     def step(self, epoch: Any = None) -> None:
         """Do nothing: the optimizer's updates move the clock. Loops that call it keep working.
@@ -746,9 +772,9 @@ class ScheduledLR(LRScheduler):
             raise ValueError(
                 f"ScheduledLR: step() takes no metric, got {shown(epoch)}: hand it to evaluate({{'val_loss': …}})"
             )
-        if self._recorded and not self._hooked:
+        if self._recorded and self.updates == self._stepped_at:
             self._advance(self.optimizer)
-        self._hooked = False
+        self._stepped_at = self.updates
         unheard = bool(self.rules) and self.listener is None and not self._evaluated
         if unheard and self.run_horizon and self.updates == self.run_horizon.total_steps:
             warnings.warn(
@@ -806,6 +832,7 @@ class ScheduledLR(LRScheduler):
         state = _newest(state)
         horizon = self.run_horizon
         self._saved, self.resumed = state, True
+        self._stepped_at = state["updates"]
         self.updates, self.checked_at, self._own_groups = state["updates"], state["checked_at"], state["groups"]
         place = {track.id: i for i, track in enumerate(self._tracks)}
         moved = [place.get(id, -1) for id in state["tracks"]]  # the events of a track that is gone are nobody's

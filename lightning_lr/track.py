@@ -17,6 +17,7 @@ from lightning_lr.core.control import (
     Control,
     Event,
     Finish,
+    ahead,
     beside,
     factor,
     halted,
@@ -28,6 +29,7 @@ from lightning_lr.core.program import Program
 from lightning_lr.core.rules import RuleState, decide
 from lightning_lr.core.tracks import Track
 
+NOTHING: tuple[int, int, list[float]] = (0, 0, [])
 BETAS = {"momentum": 0, "beta1": 0, "beta2": 1}
 
 
@@ -88,10 +90,11 @@ class LiveTrack:
         self.id: str = wanted.id if leader is None or leader.wanted.groups is None else f"{wanted.id}@{leader.id}"
         self.initial = f"initial_{self.key}"
         """The group's key for the base value: torch's own name, so optimizers save and restore it."""
-        self.program: Program | None = None
+        self._program: Program | None = None
+        self._control = UNTOUCHED
+        self._ahead: tuple[int, int, list[float]] = NOTHING  # the factors of the updates from one to before another
         self.horizon = Horizon(None)  # the schedule's own; a run that goes on may have another
         self.fitted = Horizon(None)  # the run's length that the control was last fitted to
-        self.control: Control = UNTOUCHED
         self.finish: Finish | None = None
         self.aside: Control = UNTOUCHED  # what those that keep its clock stay at, once a cooldown has replaced it
         self.factor = 1.0
@@ -102,6 +105,7 @@ class LiveTrack:
         self.floats: list[tuple[dict[str, Any], float]] = []
         self.tensors: list[tuple[torch.Tensor, float]] = []
         self.betas: list[tuple[dict[str, Any], int, float]] = []
+        self.unusual = False  # tensors or betas
 
     @property
     def title(self) -> str:
@@ -112,6 +116,24 @@ class LiveTrack:
     def clock(self) -> Control:
         """The control of what keeps its clock."""
         return beside(self.control) if self.finish is None else self.aside
+
+    @property
+    def program(self) -> Program | None:
+        """The schedule, or the cooldown that has replaced it, resolved for the run."""
+        return self._program
+
+    @program.setter
+    def program(self, program: Program | None) -> None:
+        self._program, self._ahead = program, NOTHING
+
+    @property
+    def control(self) -> Control:
+        """What events have made of it."""
+        return self._control
+
+    @control.setter
+    def control(self, control: Control) -> None:
+        self._control, self._ahead = control, NOTHING
 
     def keep_time(self) -> None:
         """Its leader's control may have changed: so has its own."""
@@ -171,18 +193,24 @@ class LiveTrack:
                 self.betas.append((group, index, base))
             else:
                 self.floats.append((group, base))
+        self.unusual = bool(self.tensors or self.betas)
 
     def write(self, t: int) -> None:
-        """Set its groups to the values of update ``t``: one evaluation, then assignments."""
-        now = self.factor = factor(self.running, self.control, t)
+        """Set its groups to the values of update ``t``; now and then the factors of the next updates are computed."""
+        begin, end, factors = self._ahead
+        if not begin <= t < end:
+            factors = ahead(self.running, self._control, t)
+            begin, end, _ = self._ahead = t, t + len(factors), factors
+        now = self.factor = factors[t - begin]
         key = self.key
         for group, base in self.floats:
             group[key] = base * now
-        for tensor, base in self.tensors:
-            tensor.fill_(base * now)
-        for group, index, base in self.betas:
-            pair = group["betas"]
-            group["betas"] = (base * now, pair[1]) if index == 0 else (pair[0], base * now)
+        if self.unusual:
+            for tensor, base in self.tensors:
+                tensor.fill_(base * now)
+            for group, index, base in self.betas:
+                pair = group["betas"]
+                group["betas"] = (base * now, pair[1]) if index == 0 else (pair[0], base * now)
 
     # ---- decisions --------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import pickle
 from typing import Any
@@ -14,14 +15,18 @@ from lightning_lr import (
     Constant,
     Cosine,
     CosineRestarts,
+    Custom,
     Exponential,
     Horizon,
     Linear,
     Polynomial,
+    Reduce,
+    Schedule,
     ScheduledLR,
     StepDecay,
     Warmup,
 )
+from lightning_lr.core.control import AHEAD
 
 ALL = Warmup(5, shape="cosine") >> Linear(6, end_factor=0.5) >> CosineRestarts(4, cycle_mult=2, peak_gamma=0.5)
 
@@ -362,3 +367,37 @@ def test_past_a_thousand_events_the_oldest_are_folded_and_the_rest_replays() -> 
     assert all(math.isnan(value) for value in replayed[:100])  # what was before the fold is gone
     assert replayed[100:] == lrs[100:]
     assert again.get_last_lr() == scheduler.get_last_lr()
+
+
+@pytest.mark.parametrize("schedule", [Warmup(40) >> Cosine(), Exponential(0.999), CosineRestarts(300, cycle_mult=1.3)])
+def test_every_update_used_the_previewed_lr_to_the_last_bit(schedule: Schedule) -> None:
+    """Across the borders of what is computed ahead, through a reduction and a resume between them."""
+    total = 3 * AHEAD + 7
+    optimizer = sgd(0.1)
+    scheduler = ScheduledLR(optimizer, schedule, total_steps=total)
+    lrs = []
+    for k in range(total):
+        if k == 700:
+            scheduler.apply(Reduce(0.5))
+        if k == 900:
+            states = copy.deepcopy((optimizer.state_dict(), scheduler.state_dict()))
+            optimizer = sgd(0.1)
+            scheduler = ScheduledLR(optimizer, schedule, total_steps=total)
+            optimizer.load_state_dict(states[0])
+            scheduler.load_state_dict(states[1])
+        lrs += used(optimizer, 1)
+    preview = schedule.curve(total)
+    preview[700:] *= 0.5
+    assert lrs == (preview * 0.1).tolist()
+
+
+def test_a_function_of_the_users_is_not_asked_before_its_time() -> None:
+    asked = []
+    table = [1.0, 0.5, 0.25]
+    optimizer = sgd(0.1)
+    ScheduledLR(optimizer, Custom(lambda k: asked.append(k) or table[k], of="step"))
+    optimizer.step()
+    optimizer.step()
+    assert max(asked) == 2
+    with pytest.raises(ValueError, match="raised IndexError"):
+        optimizer.step()

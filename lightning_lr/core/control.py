@@ -12,12 +12,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lightning_lr.core.durations import Horizon
-from lightning_lr.core.program import Program
+from lightning_lr.core.program import SCALAR, Program
 from lightning_lr.core.schedules import Cosine, Linear, OneMinusSqrt
 from lightning_lr.core.schedules.base import Schedule
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+AHEAD = 512
+"""Updates whose factors are computed at once."""
 
 
 class Control(NamedTuple):
@@ -106,15 +113,17 @@ def replay_at(
     program: Program, events: Iterable[Event], steps: Iterable[int], start: Control = UNTOUCHED
 ) -> list[float]:
     """As :func:`replay`, at increasing updates only."""
+    import numpy as np
+
+    wanted = np.fromiter(steps, dtype=np.int64)
     out: list[float] = []
-    control, later = start, iter(events)
-    event = next(later, None)
-    for step in steps:
-        while event is not None and event.step <= step:
-            control = event.control
-            program = program if event.finish is None else event.finish.program()
-            event = next(later, None)
-        out.append(factor(program, control, step))
+    control = start
+    for event in events:
+        until = int(np.searchsorted(wanted, event.step))
+        out.extend(factors(program, control, wanted[len(out) : until]).tolist())
+        control = event.control
+        program = program if event.finish is None else event.finish.program()
+    out.extend(factors(program, control, wanted[len(out) :]).tolist())
     return out
 
 
@@ -134,10 +143,36 @@ def factor(program: Program, control: Control, t: int) -> float:
     """
     if control is UNTOUCHED or control == UNTOUCHED:
         return program.at(t)
+    return float(_law(SCALAR, program.at, control, t))
+
+
+def factors(program: Program, control: Control, steps: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """The factors of increasing updates: float64, of the same shape, each to the last bit what :func:`factor` says."""
+    import numpy as np
+
+    if control == UNTOUCHED or not len(steps):
+        return program.take(steps)
+    furthest = control.offset + (int(steps[-1]) + control.hold_until + control.origin + 1) * max(1, control.num)
+    if furthest < 2**52:
+        return np.asarray(_law(np, program.take, control, steps))
+    return np.array([factor(program, control, t) for t in steps.tolist()])
+
+
+def _law(m: Any, look_up: Callable[[Any, int], Any], control: Control, t: Any) -> Any:
     scale, rewarm, origin, hold_until, offset, num, den = control
-    j = max(t, hold_until) - origin
-    value = scale * program.at(offset + max(0, j - rewarm) * num, den)
-    return value * min(1.0, (j + 1) / rewarm) if rewarm else value
+    j = m.maximum(t, hold_until) - origin
+    value = scale * look_up(offset + m.maximum(0, j - rewarm) * num, den)
+    return value * m.minimum(1.0, (j + 1) / rewarm) if rewarm else value
+
+
+def ahead(program: Program, control: Control, t: int) -> list[float]:
+    """The factors of update ``t`` and of those after it that are worth computing along with it."""
+    import numpy as np
+
+    if program.calls_out or t >= 2**52:
+        return [factor(program, control, t)]
+    values: list[float] = factors(program, control, np.arange(t, t + AHEAD)).tolist()
+    return values
 
 
 def position(control: Control, t: int) -> Fraction:

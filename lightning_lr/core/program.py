@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from lightning_lr.core.durations import Horizon
 
+_INT64 = 2**60  # with room for a sum of two products
+
 Formula = Callable[..., Any]
 """``formula(m, n, d, *args)``: the factor, ``n / d`` updates after the segment began."""
 
@@ -67,18 +69,19 @@ class Segment(NamedTuple):
     label: str
     open_end: bool = False
 
-    def exact_in_int64(self, stop: int) -> bool:
-        """Whether the formula's integers, times updates before ``stop``, stay exact in numpy's int64 and float64."""
-        limit = max(2**30, 2**52 // (stop - self.begin))
+    def reach(self, d: int) -> int:
+        """Where the formula's integers may leave numpy's int64: soon, for a share such as '33.333333333333336%'."""
         whole = (x for x in self.args if isinstance(x, (int, Fraction)))
-        return all(max(x.numerator, x.denominator) <= limit for x in whole)
+        largest = max((max(x.numerator, x.denominator) for x in whole), default=1)
+        return 0 if d * largest >= _INT64 else _INT64 // max(1, largest)
 
 
 class Program:
     """The factor of every update, as a pure function of the update's number.
 
     ``program(t)`` is the factor by which update ``t`` (0 for the first) multiplies the group's own lr. It is
-    immutable, picklable and stateless; asking for update 10¹² costs what asking for update 10 costs.
+    immutable, picklable and stateless; asking for update 10¹² costs what asking for update 10 costs. One update and a
+    whole curve are computed by the same functions of numpy, so they agree to the last bit.
 
     Args:
         segments: the phases, adjacent and in order; none empty but an open last one.
@@ -92,7 +95,7 @@ class Program:
     [0.25, 1.0, 1.0, 0.5, 0.125, 0.0, 0.0]
     """
 
-    __slots__ = ("_begins", "end", "end_value", "horizon", "notes", "segments", "warmup_end")
+    __slots__ = ("_begins", "calls_out", "end", "end_value", "horizon", "notes", "segments", "warmup_end")
 
     def __init__(
         self, segments: tuple[Segment, ...], horizon: Horizon, warmup_end: int = 0, notes: tuple[str, ...] = ()
@@ -104,6 +107,8 @@ class Program:
         self._begins = [segment.begin for segment in segments]
         self.end: int | None = segments[-1].end if segments else 0
         self.end_value: float = segments[-1].end_value if segments else 1.0
+        self.calls_out = any(callable(x) for segment in segments for x in segment.args)
+        """Whether it asks functions of the user's, which are not to be called before their time."""
 
     def __call__(self, step: int) -> float:
         """The factor of update ``step``, a whole number from 0 (or an exact ``Fraction``); else ``ValueError``."""
@@ -115,14 +120,35 @@ class Program:
 
     def at(self, n: int, d: int = 1) -> float:
         """The factor at the exact position ``n / d``."""
+        import numpy as np
+
         step = n // d
         if step < 0:
             raise ValueError(f"a program starts at update 0, got {Fraction(n, d)}")
         if self.end is not None and step >= self.end:
             return self.end_value
         segment = self.segments[bisect_right(self._begins, step) - 1]
-        value: float = segment.formula(SCALAR, n - segment.begin * d, d, *segment.args)
-        return value
+        n -= segment.begin * d
+        if n < segment.reach(d):
+            return float(segment.formula(np, np.array([n]), d, *segment.args)[0])
+        return float(segment.formula(SCALAR, n, d, *segment.args))
+
+    def take(self, n: npt.NDArray[np.int64], d: int = 1) -> npt.NDArray[np.float64]:
+        """The factors at the increasing positions ``n / d``: float64, of the same shape."""
+        import numpy as np
+
+        if len(n) and n[0] < 0:
+            raise ValueError(f"a program starts at update 0, got {Fraction(int(n[0]), d)}")
+        out = np.full(len(n), self.end_value, dtype=np.float64)
+        for segment in self.segments:
+            begin = segment.begin * d
+            edges = (begin, begin + segment.reach(d), None if segment.end is None else segment.end * d)
+            low, far, high = (len(n) if x is None else int(np.searchsorted(n, min(x, 4 * _INT64 - 1))) for x in edges)
+            if low < (near := min(far, high)):
+                out[low:near] = segment.formula(np, n[low:near] - begin, d, *segment.args)
+            for i in range(max(low, far), high):
+                out[i] = segment.formula(SCALAR, int(n[i]) - begin, d, *segment.args)
+        return out
 
     def phase(self, step: int) -> int:
         """The index of the phase that owns update ``step``; past the end, the number of phases."""
@@ -136,23 +162,16 @@ class Program:
 
         if start < 0:
             raise ValueError(f"a program starts at update 0, got start={start}")
-        out = np.full(max(0, stop - start), self.end_value, dtype=np.float64)
-        for segment in self.segments:
-            low = max(start, segment.begin)
-            high = stop if segment.end is None else min(stop, segment.end)
-            if low < high and not segment.exact_in_int64(high):  # '33.333333333333336%' of 777 updates
-                out[low - start : high - start] = [self.at(t) for t in range(low, high)]
-            elif low < high:
-                n = np.arange(low - segment.begin, high - segment.begin, dtype=np.int64)
-                out[low - start : high - start] = segment.formula(np, n, 1, *segment.args)
-        return out
+        return self.take(np.arange(start, stop, dtype=np.int64))
 
     def is_constant(self) -> bool:
         """Whether every update after the warmup has the same factor, as far as a few hundred of them tell."""
+        import numpy as np
+
         begin, end = self.warmup_end, self.end if self.end is not None else self.warmup_end + 1000
         steps = {begin, end, *(segment.begin for segment in self.segments if segment.begin >= begin)}
         steps |= {begin + (end - begin) * i // 256 for i in range(256)}
-        return len({self.at(step) for step in steps}) == 1
+        return len(set(self.take(np.array(sorted(steps))).tolist())) == 1
 
     def continued_by(self, other: Program) -> bool:
         """Whether another run's length changes nothing but where the last, open phase is cut."""

@@ -31,6 +31,7 @@ from lightning_lr import (
     Temperature,
     Warmup,
 )
+from lightning_lr.core.control import Control, ahead, factor, factors
 from lightning_lr.core.program import SCALAR
 
 NAMES = {name: getattr(lightning_lr, name) for name in lightning_lr._HOME_OF}
@@ -150,17 +151,56 @@ HORIZONS = st.builds(Horizon, st.integers(1, 400), st.integers(1, 60) | st.lists
 
 @PROPERTY
 @given(schedules(), HORIZONS)
-def test_one_update_at_a_time_and_vectorised_agree_to_4_ulp(schedule, horizon):
+def test_one_update_at_a_time_and_vectorised_agree_to_the_last_bit(schedule, horizon):
+    """So the lr that was previewed is the lr that is used; and numpy agrees with ``math`` to 4 ulp."""
     program = schedule.resolve(horizon, on_overrun="cut")
     stop = horizon.total_steps + 20
     curve = program.curve(stop)
     assert curve.shape == (stop,)
     assert curve.dtype == np.float64
+    assert curve.tolist() == [program(t) for t in range(stop)]
     for t in range(stop):
         phase = program.phase(t)
-        # a phase that rises from near 0 is a difference of numbers near its end: accurate to the last place of that
-        unit = program.segments[phase].end_value if phase < len(program.segments) else 0.0
-        assert ulps(program(t), float(curve[t]), unit) <= 4, (t, program(t), curve[t])
+        if phase < len(program.segments):
+            segment = program.segments[phase]
+            # one that rises from near 0 is a difference of numbers near its end: accurate to the last place of that
+            scalar = segment.formula(SCALAR, t - segment.begin, 1, *segment.args)
+            assert ulps(scalar, float(curve[t]), segment.end_value) <= 4, (t, scalar, curve[t])
+
+
+CONTROLS = st.builds(
+    Control,
+    scale=st.floats(0.01, 1),
+    rewarm=st.integers(0, 30),
+    origin=st.integers(0, 200),
+    hold_until=st.integers(0, 60),
+    offset=st.integers(0, 10**6),
+    num=st.integers(0, 10**6),
+    den=st.integers(1, 10**6),
+)
+
+
+@PROPERTY
+@given(schedules(), HORIZONS, CONTROLS, st.integers(0, 300), st.integers(1, 60))
+def test_what_events_make_of_it_is_the_same_alone_and_in_a_row(schedule, horizon, control, start, count):
+    program = schedule.resolve(horizon, on_overrun="cut")
+    start += control.origin
+    steps = np.arange(start, start + count)
+    assert factors(program, control, steps).tolist() == [factor(program, control, t) for t in steps.tolist()]
+    coming = ahead(program, control, start)
+    assert coming[:count] == [factor(program, control, start + i) for i in range(min(count, len(coming)))]
+
+
+def test_numbers_beyond_int64_are_exact_too():
+    program = Exponential(0.5, decay_steps="33.333333333333336%", staircase=True).resolve(Horizon(777))
+    assert program.curve(777).tolist() == [program(t) for t in range(777)]
+    assert [program(t) for t in (258, 259, 517, 518, 10**30)] == [1.0, 0.5, 0.5, 0.25, 0.25]
+    far = Control(origin=10**17, offset=10**17)
+    endless = StepDecay(10**17, gamma=0.5).resolve(Horizon(None))
+    steps = np.array([10**17, 2 * 10**17 - 1, 2 * 10**17])
+    assert (
+        factors(endless, far, steps).tolist() == [0.5, 0.5, 0.25] == [factor(endless, far, t) for t in steps.tolist()]
+    )
 
 
 @PROPERTY

@@ -92,6 +92,8 @@ def each(m: Any, fn: Callable[[Any], float], x: Any) -> Any:
     """``fn`` of a number, or of each number in an array, called once for each distinct one."""
     if m is SCALAR:
         return fn(x)
+    if len(x) == 1:
+        return m.array([fn(x.item())])
     distinct, places = m.unique(x, return_inverse=True)
     return m.array([fn(value) for value in distinct.tolist()])[places]
 
