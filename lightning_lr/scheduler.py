@@ -25,10 +25,10 @@ from lightning_lr.core.program import Program
 from lightning_lr.core.rules import CHECKS, Rule, as_rules
 from lightning_lr.core.schedules.base import Schedule
 from lightning_lr.core.schedules.coerce import as_schedule
+from lightning_lr.core.state import FORMAT, StateError, checked, is_ours, sums
 from lightning_lr.core.tracks import Track, as_groups, as_tracks, label, partition, refuse_unknown, settled
 from lightning_lr.track import LiveTrack, held, live_tracks, read, slot, store
 
-FORMAT = 2
 HORIZON_CHANGES = ("keep", "stretch", "error")
 LR_CHANGES = ("keep", "use_new", "error")
 MAX_EVENTS = 1000
@@ -785,14 +785,19 @@ class ScheduledLR(LRScheduler):
 
     # ---- its state --------------------------------------------------------------------------------------------------
 
+    who: str = ""
+    """Whose wish it is: within Lightning these callbacks start it, and say then what was wrong with a state."""
+    unreadable: str = ""
+    """What is wrong with the state that was loaded, until :meth:`without_state` has settled it."""
+    _refused: Any = None
+
     def state_dict(self) -> dict[str, Any]:
         """Plain data only, loadable with ``torch.load(weights_only=True)``; never the configuration."""
         state: dict[str, Any] = {"lightning_lr": FORMAT, "optimizer": self.optimizer_index, "started": self.started}
-        if not self.started:
-            return self._saved or self.misdelivered or state  # a crash before training starts loses nothing
+        if not self.started:  # a crash before training starts loses nothing
+            return self._saved or self.misdelivered or self._refused or state
         assert self.run_horizon is not None
-        return {
-            **state,
+        state |= {
             "updates": self.updates,
             "tracks": {track.id: track.state() for track in self._tracks},
             "run_horizon": self.run_horizon.state(),
@@ -801,35 +806,70 @@ class ScheduledLR(LRScheduler):
             "events": [event.state() for event in self.events],
             **({} if not self.folded else {"folded": [event.state() for event in self.folded.values()]}),
         }
+        return {**state, "sums": sums(state)}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Go on where the state was saved; the lr is written at once.
 
-        A state that never started is ignored: the finders restore such a one. Errors: ``ValueError`` for a newer
-        format, and, in a plain loop, for a state that is not a ``ScheduledLR``'s.
+        A state that never started is ignored: the finders restore such a one. So are fields that this version does not
+        know, within a format that it knows.
+
+        Raises:
+            ValueError: the state is broken, of a newer format or, in a plain loop, not a ``ScheduledLR``'s, and no
+                ``start_step=`` says how to go on without it. The scheduler is then as it was before.
         """
-        if "lightning_lr" not in state_dict:
-            if self.started:
-                raise ValueError(
-                    f"ScheduledLR: this is not a state of ScheduledLR (its keys: {', '.join(map(str, state_dict))}); "
-                    "construct it with start_step= to go on without one"
-                )
+        try:
+            self._receive(state_dict)
+            return
+        except StateError as error:
+            self.unreadable = str(error)
+        if self.who and not self.started:
+            self._refused = state_dict  # who starts it hears of it then, on every rank at once
+        elif note := self.without_state():
+            warnings.warn(note, stacklevel=2)
+
+    def without_state(self) -> str:
+        """What to say of a state that was unreadable and is dropped; nothing if there was none.
+
+        Raises:
+            ValueError: no ``start_step=`` says how to go on without it.
+        """
+        found, self.unreadable = self.unreadable, ""
+        if not found:
+            return ""
+        message = f"{self.who or 'ScheduledLR'}: the saved state of the schedule cannot be used: {found}."
+        if self.start_step is None:
+            raise ValueError(
+                f"{message} The weights and the optimizer's state that were saved with it are untouched: to go on from "
+                "them without it say how many updates were made with start_step=, as in LRController(start_step=1200)"
+            )
+        return (
+            f"{message} It is dropped: the schedule goes on at update {self.start_step} (start_step), and what metrics "
+            "had changed is lost"
+        )
+
+    def _receive(self, state_dict: Mapping[str, Any]) -> None:
+        if isinstance(state_dict, Mapping) and not is_ours(state_dict) and not self.started:
             self.foreign_state = dict(state_dict)
             return
-        if state_dict["lightning_lr"] > FORMAT:
-            raise ValueError(
-                f"ScheduledLR: the state has format {state_dict['lightning_lr']}, this version reads up to {FORMAT}: "
-                "install the newer lightning_lr that wrote it"
-            )
-        if not state_dict["started"]:
+        state = checked(state_dict)
+        if not state["started"]:
             return
-        if state_dict["optimizer"] != self.optimizer_index:
+        if self.who and state["optimizer"] != self.optimizer_index:  # a plain loop hands it to whom it is about
             self.misdelivered = dict(state_dict)
             return
-        self._load(dict(state_dict))
+        before = [(one, dict(vars(one))) for one in (self, *self._tracks)]
+        try:
+            self._load(state)
+        except Exception as error:
+            for one, values in before:
+                vars(one).clear()
+                vars(one).update(values)
+            if isinstance(error, ArithmeticError):
+                raise StateError(f"updates, or a control in tracks, is beyond any schedule: {error}") from None
+            raise
 
     def _load(self, state: dict[str, Any]) -> None:
-        state = _newest(state)
         horizon = self.run_horizon
         self._saved, self.resumed = state, True
         self._stepped_at = state["updates"]
@@ -842,7 +882,7 @@ class ScheduledLR(LRScheduler):
         self.run_horizon = Horizon(*state["run_horizon"])
         for track in self._tracks:
             if track.id in state["tracks"]:
-                track.load(state["tracks"][track.id])
+                track.load(state["tracks"][track.id], f"tracks[{track.id!r}]")
             else:
                 track.program = None  # new since the checkpoint
         if self.started:  # a plain loop: the run's length is known already
@@ -869,15 +909,6 @@ class ScheduledLR(LRScheduler):
 
 def _moved(event: Event, places: Sequence[int]) -> Event:
     return event._replace(track=places[event.track] if 0 <= event.track < len(places) else -1)
-
-
-def _newest(state: dict[str, Any]) -> dict[str, Any]:
-    """A state of an earlier format in today's."""
-    if state["lightning_lr"] == 1:  # one track, of the lr; its horizon stood beside it
-        tracks = {"lr": [*state["tracks"][0], state["program_horizon"]]}
-        folded = [state["folded"]] if "folded" in state else []
-        return {**state, "lightning_lr": 2, "tracks": tracks, "folded": folded}
-    return state
 
 
 ScheduledLR.__init__ = suggesting(ScheduledLR.__init__)  # type: ignore[method-assign]

@@ -27,6 +27,7 @@ from lightning_lr.core.control import (
 from lightning_lr.core.durations import Horizon
 from lightning_lr.core.program import Program
 from lightning_lr.core.rules import RuleState, decide
+from lightning_lr.core.state import StateError, remembered
 from lightning_lr.core.tracks import Track
 
 NOTHING: tuple[int, int, list[float]] = (0, 0, [])
@@ -288,16 +289,23 @@ class LiveTrack:
         own = self.horizon.state()
         return [self.fingerprint, control, self.factor, rules, self.restarts, finish, fitted, own]
 
-    def load(self, state: Sequence[Any]) -> None:
-        """Take a saved state over; the program too, if the schedule is still the one it was made of."""
+    def load(self, state: Sequence[Any], where: str) -> None:
+        """Take a saved state over; the program too, if the schedule is still the one it was made of.
+
+        Raises:
+            StateError: a rule, or the schedule, cannot go on from it; the message names the place in ``where``.
+        """
         fingerprint, control, self.factor, rules, self.restarts, finish, fitted, own = state
         self.control, self.horizon, self.program = Control(*(control or ())), Horizon(*own), None
         self.fitted = self.horizon if fitted is None else Horizon(*fitted)
         self.finish = None if finish is None else Finish(*finish[:2])
-        self.aside = UNTOUCHED if finish is None else Control(*finish[2])
-        self.rule_states = tuple(RuleState.of(rule, rules.get(rule.key)) for rule in self.rules)
+        self.aside = Control(*finish[2]) if finish is not None and len(finish) > 2 else UNTOUCHED
+        self.rule_states = tuple(RuleState.of(rule, remembered(rule, rules, where)) for rule in self.rules)
         if fingerprint == self.fingerprint:
-            self.program = self.planned() if self.finish is None else self.finish.program()
+            try:
+                self.program = self.planned() if self.finish is None else self.finish.program()
+            except ValueError as error:
+                raise StateError(f"{where}.horizon does not fit {self.schedule!r}: {error}") from None
 
     def begin(self, horizon: Horizon, on_overrun: str) -> list[str]:
         """Resolve for a run of this length; returns what to say about it."""

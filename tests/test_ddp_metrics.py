@@ -115,10 +115,10 @@ def test_nan_on_one_rank_follows_the_policy_on_both(run: Launch) -> None:
         assert not {"ignore", "nan0"} & set(events)  # ignored; and with sync="rank0" it was never looked at
 
 
-def test_one_gather_for_each_evaluation_and_none_for_a_step(run: Launch) -> None:
+def test_one_gather_at_the_start_and_for_each_evaluation_and_none_for_a_step(run: Launch) -> None:
     for rank in run.both("agree"):
         assert rank["validations"] == EPOCHS
-        assert rank["gathers"] == [[4 * (n + 1), True] for n in range(EPOCHS)]
+        assert rank["gathers"] == [[0, False], *([4 * (n + 1), True] for n in range(EPOCHS))]
 
 
 def test_resuming_on_two_ranks_is_exact(run: Launch) -> None:
@@ -126,7 +126,7 @@ def test_resuming_on_two_ranks_is_exact(run: Launch) -> None:
         assert resumed["lrs"] == whole["lrs"][SAVED_AT:]
         assert resumed["weights"] == whole["weights"]
         assert json.dumps(resumed["state"]) == json.dumps(whole["state"])
-        assert resumed["validations"] == len(resumed["gathers"]) == EPOCHS - SAVED_AT // 4
+        assert resumed["validations"] == len(resumed["gathers"]) - 1 == EPOCHS - SAVED_AT // 4
 
 
 def _same_error(run: Launch, case: str, *words: str) -> None:

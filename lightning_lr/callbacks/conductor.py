@@ -7,6 +7,7 @@ own state, which Lightning saves and restores.
 from __future__ import annotations
 
 import weakref
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,10 +17,12 @@ from lightning_lr.callbacks import quirks
 from lightning_lr.callbacks.base import LRCallback
 from lightning_lr.callbacks.compose import Ownership, advice, compose
 from lightning_lr.callbacks.metrics import Monitors
+from lightning_lr.callbacks.ranks import agree, plan_of, waiting
 from lightning_lr.callbacks.reporter import Reporter
 from lightning_lr.core.durations import Horizon
 from lightning_lr.core.native import name_of, together
 from lightning_lr.core.rules import CHECKS
+from lightning_lr.core.state import is_ours
 from lightning_lr.core.tracks import Track
 from lightning_lr.reporting.names import optimizer_names
 from lightning_lr.scheduler import ScheduledLR
@@ -43,19 +46,21 @@ class Conductor:
         self.callbacks = [c for c in trainer.callbacks if isinstance(c, LRCallback)]  # type: ignore[attr-defined]
         self.automatic = pl_module.automatic_optimization
         self.optimizers = list(trainer.optimizers)
-        self._native = [state for state in quirks.saved_schedulers(trainer) if "lightning_lr" not in state]
+        saved = quirks.saved_schedulers(trainer)
+        self._native = [state for state in saved if isinstance(state, Mapping) and not is_ours(state)]
         self.owners: list[Ownership] = compose(trainer, self.callbacks, self.optimizers)
         self.groups_may_have_changed = False
         self.reporter = Reporter(self.callbacks)
         self._ours: list[ScheduledLR] = []
-        who = " + ".join(dict.fromkeys(owner.who for owner in self.owners))
+        self.who = " + ".join(dict.fromkeys(owner.who for owner in self.owners)) or "LRLogger"
         rules = [rule for scheduler in self.schedulers for rule in scheduler.rules]
-        self.monitors = {check: Monitors(rules, check, who) for check in CHECKS}
+        self.monitors = {check: Monitors(rules, check, self.who) for check in CHECKS}
         self._updates_before: list[int] | None = None  # when the epoch began, if this run has seen it begin
         self._warned: set[str] = set()
         for owner in self.owners:
             owner.scheduler.optimizer_index = owner.optimizer_index
             owner.scheduler.listener = None
+            owner.scheduler.who = owner.who
             if owner.is_new:
                 quirks.attach(trainer, owner.scheduler)
 
@@ -68,30 +73,16 @@ class Conductor:
 
     def start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The run's length is known and everything is restored: resolve, write the first lr, print the plan."""
-        if self.monitors["validation"].sync and not quirks.validates(trainer):
-            raise ValueError(
-                f"{self.monitors['validation'].who}: {', '.join(self.monitors['validation'].sync)} is watched at each "
-                "validation, but this run has none: give a validation loader and step, and a check_val_every_n_epoch "
-                'that is not larger than max_epochs, or say check="train_epoch"'
-            )
-        self._deliver_states()
         self._length = quirks.run_horizon(trainer, self.automatic)  # as this rank sees it
-        run = Horizon(*trainer.strategy.broadcast(self._length.state()))
-        self._resume_within(trainer, pl_module)
-        for owner in self.owners:
-            scheduler = owner.scheduler
-            if scheduler.started:
-                continue  # the user's own, built in configure_optimizers
-            self._ours.append(scheduler)
-            self._settle_start(trainer, owner)
-            if trainer.fast_dev_run:  # type: ignore[attr-defined]
-                scheduler.on_overrun = "cut"
-            try:
-                notes = scheduler.start(self._horizon_of(scheduler, run))
-            except ValueError as error:
-                raise ValueError(f"{owner.who}: {error}") from None
-            for note in () if trainer.fast_dev_run else notes:  # type: ignore[attr-defined]
-                rank_zero_warn(f"{owner.who}: {note}")
+        with waiting(self.who):
+            run = Horizon(*trainer.strategy.broadcast(self._length.state()))
+        refused = None
+        try:
+            self._start_schedulers(trainer, pl_module, run)
+        except ValueError as error:
+            refused = error  # the other ranks are to hear of it
+        actions = [callback.on_resume for callback in self.callbacks if callback.on_resume is not None]
+        agree(trainer, self.who, lambda: plan_of(self.owners, actions), refused)
         self.groups_may_have_changed = True
         for message in advice(trainer, self.owners):
             rank_zero_warn(message)
@@ -108,6 +99,33 @@ class Conductor:
                 f"{', '.join(watched)} was to be checked; its training metrics are not in it, and a decision may be "
                 "lost: save at the end of an epoch, or watch a validation metric"
             )
+
+    def _start_schedulers(self, trainer: Trainer, pl_module: LightningModule, run: Horizon) -> None:
+        watched = self.monitors["validation"].sync
+        if watched and not quirks.validates(trainer):
+            raise ValueError(
+                f"{self.monitors['validation'].who}: {', '.join(watched)} is watched at each validation, but this run "
+                "has none: give a validation loader and step, and a check_val_every_n_epoch that is not larger than "
+                'max_epochs, or say check="train_epoch"'
+            )
+        self._deliver_states()
+        self._resume_within(trainer, pl_module)
+        for owner in self.owners:
+            scheduler = owner.scheduler
+            if scheduler.started:
+                continue  # the user's own, built in configure_optimizers
+            self._ours.append(scheduler)
+            if dropped := scheduler.without_state():
+                rank_zero_warn(dropped)
+            self._settle_start(trainer, owner)
+            if trainer.fast_dev_run:  # type: ignore[attr-defined]
+                scheduler.on_overrun = "cut"
+            try:
+                notes = scheduler.start(self._horizon_of(scheduler, run))
+            except ValueError as error:
+                raise ValueError(f"{owner.who}: {error}") from None
+            for note in () if trainer.fast_dev_run else notes:  # type: ignore[attr-defined]
+                rank_zero_warn(f"{owner.who}: {note}")
 
     def _branch(self, trainer: Trainer) -> None:
         """What the user wants done once when a run goes on from a checkpoint: a cooldown from here, say."""

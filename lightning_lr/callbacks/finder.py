@@ -209,10 +209,18 @@ str); did you mean 'valley'?
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        if state_dict:
-            found = Suggestions(*state_dict["suggestions"])
-            self.results = RangeTest(state_dict["lrs"], state_dict["losses"], found)
-            self._peaks, self._attribute = state_dict["peaks"], state_dict["attribute"]
+        if not state_dict:
+            return
+        try:
+            found = Suggestions(*map(float, state_dict["suggestions"]))
+            results = RangeTest([*map(float, state_dict["lrs"])], [*map(float, state_dict["losses"])], found)
+            peaks, attribute = state_dict["peaks"], state_dict["attribute"]
+        except (LookupError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"LRFinder: its own state in the checkpoint is broken ({error!r}): to go on without it, remove the "
+                f"{self.state_key!r} of the checkpoint's callbacks"
+            ) from None
+        self.results, self._peaks, self._attribute = results, peaks, attribute
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Whether the run goes on; and the module's lr, before ``configure_optimizers`` reads it.

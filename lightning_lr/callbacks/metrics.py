@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
 
+from lightning_lr.callbacks.ranks import gather
 from lightning_lr.core.checks import did_you_mean
 from lightning_lr.core.rules import Rule
 
@@ -70,7 +70,7 @@ class Monitors:
                 mine.append((STALE if self.resumed else NEVER, math.nan))
             else:
                 mine.append((STALE if value is self._before.get(name) else FRESH, float(value)))
-        ranks = _gather(trainer, mine)
+        ranks = self._gather(trainer, mine)
         for i in range(len(factors)):
             if len({rank[i][1] for rank in ranks}) > 1:
                 raise ValueError(f"{self.who}: the ranks use different lr factors: {[rank[i][1] for rank in ranks]}")
@@ -106,16 +106,12 @@ class Monitors:
         where = [r for r, s in enumerate(status) if s != NEVER]
         raise ValueError(f"{self.who}: the metric {name!r} was logged on rank {where} only: log it on every rank")
 
-
-def _gather(trainer: Trainer, mine: Sequence[tuple[float, float]]) -> list[list[tuple[float, float]]]:
-    if trainer.world_size == 1:
-        return [list(mine)]
-    device = trainer.strategy.root_device
-    dtype = torch.float32 if device.type == "mps" else torch.float64
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # Lightning calls a function that torch has deprecated
-        every = trainer.strategy.all_gather(torch.tensor(mine, dtype=dtype, device=device))
-    return [[(row[0], row[1]) for row in rank] for rank in every.tolist()]
+    def _gather(self, trainer: Trainer, mine: Sequence[tuple[float, float]]) -> list[list[tuple[float, float]]]:
+        if trainer.world_size == 1:
+            return [list(mine)]
+        dtype = torch.float32 if trainer.strategy.root_device.type == "mps" else torch.float64
+        every = gather(trainer, self.who, torch.tensor(mine, dtype=dtype))
+        return [[(row[0], row[1]) for row in rank] for rank in every]
 
 
 def _one(values: Sequence[float], sync: str) -> float:
