@@ -775,8 +775,8 @@ class ScheduledLR(LRScheduler):
         if self._recorded and self.updates == self._stepped_at:
             self._advance(self.optimizer)
         self._stepped_at = self.updates
-        unheard = bool(self.rules) and self.listener is None and not self._evaluated
-        if unheard and self.run_horizon and self.updates == self.run_horizon.total_steps:
+        over = self.run_horizon is not None and self.updates == self.run_horizon.total_steps
+        if over and self.rules and self.listener is None and not self._evaluated:
             warnings.warn(
                 "ScheduledLR: the run is over and its rules have never seen a metric: call evaluate() in a plain loop; "
                 "within Lightning put an LRController() on the trainer, or use LRScheduleMixin",

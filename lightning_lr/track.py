@@ -104,9 +104,11 @@ class LiveTrack:
         self.members: tuple[int, ...] = ()
         self.bases: list[float] = []
         self.floats: list[tuple[dict[str, Any], float]] = []
+        self.alone: list[tuple[dict[str, Any], float]] = []  # of these, whose base no other group has
+        self.together: list[tuple[float, list[dict[str, Any]]]] = []  # the others, by base
         self.tensors: list[tuple[torch.Tensor, float]] = []
         self.betas: list[tuple[dict[str, Any], int, float]] = []
-        self.unusual = False  # tensors or betas
+        self.unusual = False  # anything but what stands alone
 
     @property
     def title(self) -> str:
@@ -194,7 +196,12 @@ class LiveTrack:
                 self.betas.append((group, index, base))
             else:
                 self.floats.append((group, base))
-        self.unusual = bool(self.tensors or self.betas)
+        same: dict[float, list[dict[str, Any]]] = {}
+        for group, base in self.floats:
+            same.setdefault(base, []).append(group)
+        self.alone = [(groups[0], base) for base, groups in same.items() if len(groups) == 1]
+        self.together = [(base, groups) for base, groups in same.items() if len(groups) > 1]
+        self.unusual = bool(self.together or self.tensors or self.betas)
 
     def write(self, t: int) -> None:
         """Set its groups to the values of update ``t``; now and then the factors of the next updates are computed."""
@@ -204,9 +211,13 @@ class LiveTrack:
             begin, end, _ = self._ahead = t, t + len(factors), factors
         now = self.factor = factors[t - begin]
         key = self.key
-        for group, base in self.floats:
+        for group, base in self.alone:
             group[key] = base * now
         if self.unusual:
+            for base, groups in self.together:
+                value = base * now
+                for group in groups:
+                    group[key] = value
             for tensor, base in self.tensors:
                 tensor.fill_(base * now)
             for group, index, base in self.betas:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from lightning_lr.scheduler import ScheduledLR
+
+
+NEVER = 2**62
+"""No batch of an epoch has this number."""
 
 
 def step_number(trainer: Trainer) -> int:
@@ -31,6 +35,13 @@ def attach(trainer: Trainer, scheduler: ScheduledLR) -> None:
     from lightning.pytorch.utilities.types import LRSchedulerConfig
 
     trainer.strategy.lr_scheduler_configs.append(LRSchedulerConfig(scheduler, interval="step"))
+
+
+def spare_steps(trainer: Trainer, schedulers: Collection[ScheduledLR]) -> None:
+    """Lightning need not call their ``step()`` after each batch: it would do nothing, after 5 µs of preparations."""
+    for config in trainer.strategy.lr_scheduler_configs:
+        if config.scheduler in schedulers:
+            config.frequency = NEVER
 
 
 def owned(trainer: Trainer) -> list[tuple[Optimizer, Any]]:

@@ -137,17 +137,26 @@ class Program:
         """The factors at the increasing positions ``n / d``: float64, of the same shape."""
         import numpy as np
 
-        if len(n) and n[0] < 0:
-            raise ValueError(f"a program starts at update 0, got {Fraction(int(n[0]), d)}")
         out = np.full(len(n), self.end_value, dtype=np.float64)
-        for segment in self.segments:
+        if not len(n):
+            return out
+        first, last = int(n[0]), int(n[-1])
+        if first < 0:
+            raise ValueError(f"a program starts at update 0, got {Fraction(first, d)}")
+        low = 0
+        for segment in self.segments[
+            bisect_right(self._begins, first // d) - 1 : bisect_right(self._begins, last // d)
+        ]:
             begin = segment.begin * d
-            edges = (begin, begin + segment.reach(d), None if segment.end is None else segment.end * d)
-            low, far, high = (len(n) if x is None else int(np.searchsorted(n, min(x, 4 * _INT64 - 1))) for x in edges)
-            if low < (near := min(far, high)):
+            end = last + 1 if segment.end is None else segment.end * d
+            far = begin + segment.reach(d)
+            high = len(n) if end > last else int(np.searchsorted(n, end))
+            near = high if min(far, end) > last else int(np.searchsorted(n, min(far, end)))
+            if low < near:
                 out[low:near] = segment.formula(np, n[low:near] - begin, d, *segment.args)
-            for i in range(max(low, far), high):
+            for i in range(max(low, near), high):
                 out[i] = segment.formula(SCALAR, int(n[i]) - begin, d, *segment.args)
+            low = high
         return out
 
     def phase(self, step: int) -> int:
