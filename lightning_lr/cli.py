@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from lightning_lr.core import sparkline
-from lightning_lr.core.checks import did_you_mean, number
+from lightning_lr.core.checks import did_you_mean, items, number, text
 from lightning_lr.core.coerce import HYDRA, build
 from lightning_lr.core.control import UNTOUCHED
 from lightning_lr.core.durations import Horizon
@@ -81,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ImportError as error:
         return _refuse(f"{error.name or error} is not installed: python -m pip install 'lightning_lr[cli]'")
     try:
-        chosen = parser.parse_args(None if argv is None else list(argv))
+        chosen = parser.parse_args(None if argv is None else _words(argv))
         _COMMANDS[chosen.subcommand](chosen[chosen.subcommand])
         sys.stdout.flush()
     except BrokenPipeError:  # | head
@@ -97,6 +97,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValueError as error:
         return _refuse(str(error))
     return 0
+
+
+def _words(argv: object) -> list[str]:
+    what = "a list of texts, such as ['schedules', 'Cosine']"
+    return [text(word, "main: argv", what, empty=True) for word in items(argv, "main: argv", what)]
 
 
 def _refuse(message: str) -> int:
@@ -126,6 +131,9 @@ def _parser() -> ArgumentParser:
                 lambda m: f"{_option(m[1])} must be {_MUST_BE.get(m[2], m[2])}: ",
                 message,
             )
+            wrong = re.match(r"(?:unrecognized arguments: |argument COMMAND: invalid choice: )'?([\w-]+)", said)
+            if wrong is not None:
+                said += did_you_mean(wrong[1], _OPTIONS if wrong[1].startswith("-") else _COMMANDS)
             said = re.sub(r"\b(?:preview|report|events|schedules)\.(\w+)", lambda m: _option(m[1]), said)
             self.exit(_refuse(f"{said.rstrip('.')}; {NAME} --help says more"))
 
@@ -196,6 +204,7 @@ def _option(key: str) -> str:
     return key.upper() if key in ("what", "logdir", "name") else f"--{key.replace('_', '-')}"
 
 
+_OPTIONS = ("--total-steps", "--steps-per-epoch", "--lr", "--png", "--csv", "--out", "--json", "--help")
 _MUST_BE = {"PositiveInt": "a whole number >= 1", "PositiveFloat": "a number > 0"}
 
 

@@ -13,11 +13,12 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.parameter import Parameter, is_lazy
 
-from lightning_lr.core.checks import did_you_mean, number, shown
+from lightning_lr.core.checks import did_you_mean, number, shown, suggesting
 
 _NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)  # instance norms are batch norms' siblings
 
 
+@suggesting
 def param_groups(
     module: nn.Module,
     lr: float,

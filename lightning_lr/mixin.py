@@ -7,6 +7,8 @@ from typing import Any
 
 from torch.optim import Optimizer
 
+from lightning_lr.core.checks import instance, items, shown, suggesting
+from lightning_lr.core.rules import as_rules
 from lightning_lr.core.schedules.base import Schedule
 from lightning_lr.scheduler import ScheduledLR
 
@@ -17,6 +19,7 @@ class LRScheduleMixin:
     It defines no hooks, so none of yours can be lost.
     """
 
+    @suggesting
     def scheduled(
         self,
         optimizer: Optimizer | Sequence[Optimizer],
@@ -25,7 +28,11 @@ class LRScheduleMixin:
         rules: Iterable[object] = (),
         tracks: Iterable[object] = (),
         total_steps: int | Sequence[int | None] | None = None,
-        **settings: Any,
+        steps_per_epoch: int | None = None,
+        on_horizon_change: str = "keep",
+        on_lr_change: str = "keep",
+        on_overrun: str = "error",
+        start_step: int | None = None,
     ) -> Any:
         """What ``configure_optimizers`` returns to Lightning.
 
@@ -39,22 +46,33 @@ class LRScheduleMixin:
             tracks: schedules for some of the groups, or for other keys: a list of :class:`~lightning_lr.Track`; for
                 several optimizers a list of such lists.
             total_steps: updates of the whole run; for several optimizers a list, or one number for all.
-            **settings: as :class:`~lightning_lr.ScheduledLR` takes them: ``on_horizon_change``, ``on_lr_change``,
-                ``on_overrun``, ``start_step``, ``steps_per_epoch``.
+            steps_per_epoch, on_horizon_change, on_lr_change, on_overrun, start_step: see
+                :class:`~lightning_lr.ScheduledLR`.
 
         Returns:
             ``{"optimizer": …, "lr_scheduler": {"scheduler": ScheduledLR, "interval": "step"}}``, or a list of these.
 
         Raises:
-            ValueError: another number of schedules than of optimizers.
+            ValueError: another number of schedules than of optimizers; what :class:`~lightning_lr.ScheduledLR` refuses.
         """
-        settings["rules"] = tuple(rules)
+        settings: dict[str, Any] = {
+            "rules": as_rules(rules, "LRScheduleMixin.scheduled: rules"),
+            "steps_per_epoch": steps_per_epoch,
+            "on_horizon_change": on_horizon_change,
+            "on_lr_change": on_lr_change,
+            "on_overrun": on_overrun,
+            "start_step": start_step,
+        }
         trainer = getattr(self, "_trainer", None)
         if trainer is not None:
             _put_in_front(trainer)
         if isinstance(optimizer, Optimizer):
             return _pair(trainer, optimizer, schedule, tracks=tracks, total_steps=total_steps, **settings)
-        optimizers, tracks = list(optimizer), list(tracks)
+        where, what = "LRScheduleMixin.scheduled: optimizer", "a torch.optim.Optimizer or a list of them"
+        optimizers = [instance(one, Optimizer, where, what) for one in items(optimizer, where, what)]
+        if not optimizers:
+            raise ValueError(f"{where} must be {what}, got {shown(optimizer)}")
+        tracks = items(tracks, "LRScheduleMixin.scheduled: tracks", "a list of lists of tracks, one for each optimizer")
         several = isinstance(schedule, Sequence)
         schedules = list(schedule) if isinstance(schedule, Sequence) else [schedule] * len(optimizers)
         totals = list(total_steps) if isinstance(total_steps, Sequence) else [total_steps] * len(optimizers)

@@ -17,7 +17,18 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from lightning_lr.core.actions import Action, as_action
-from lightning_lr.core.checks import choice, did_you_mean, number, shown, suggesting, whole
+from lightning_lr.core.checks import (
+    as_key,
+    choice,
+    did_you_mean,
+    items,
+    number,
+    real,
+    shown,
+    suggesting,
+    text,
+    whole,
+)
 from lightning_lr.core.control import UNTOUCHED, Control, Event, factor, followed, replay_at
 from lightning_lr.core.durations import Horizon
 from lightning_lr.core.native import hides_reductions, name_of, one_cycle_of, peak_of, scale_of
@@ -245,16 +256,25 @@ class ScheduledLR(LRScheduler):
             raise RuntimeError("ScheduledLR: not started yet; the run's length is known when training starts")
         return program
 
+    @suggesting
     def planned_at(self, steps: Iterable[int], track: int = 0) -> list[float]:
         """The factors of some updates as a track's schedule alone has them, without any event."""
-        return list(map(self._tracks[track].planned(), steps))
+        wanted = _updates(steps, "planned_at: steps")
+        return list(map(self._tracks[self._place(track, "planned_at: track")].planned(), wanted))
 
+    def _place(self, track: object, where: str) -> int:
+        if (place := whole(track, where)) < len(self._tracks):
+            return place
+        raise ValueError(f"{where} must be one of the places 0 to {len(self._tracks) - 1}, got {place}")
+
+    @suggesting
     def replayed_at(self, steps: Sequence[int], track: int = 0) -> list[float]:
         """The factors of increasing updates, past and future, as a track's schedule and events make them.
 
         Before a change of the schedule they are NaN, because that schedule is known by its repr only; and so they are
         before the last event that was folded.
         """
+        steps, track = _updates(steps, "replayed_at: steps"), self._place(track, "replayed_at: track")
         live = self._tracks[track]
         lead = track if live.leader is None else self._tracks.index(live.leader)
         events = [event for event in self.events if event.track in (lead, track)]
@@ -291,15 +311,18 @@ class ScheduledLR(LRScheduler):
         """The factor of every track."""
         return [track.factor for track in self._tracks]
 
+    @suggesting
     def factor_at(self, t: int) -> float:
         """The factor of update ``t``, if no further event happens."""
-        return factor(self.program, self.control, t)
+        return factor(self.program, self.control, whole(t, "factor_at: t"))
 
+    @suggesting
     def per_group(self, key: str = "lr") -> list[tuple[LiveTrack | None, float]]:
         """For every group the track of this key that it follows, and the value it starts from.
 
         A group that follows none has the value that it holds.
         """
+        as_key(key, "per_group: key")
         owner = {i: (track, base) for track in self._tracks if track.key == key for i, base in track.started_from()}
         groups = enumerate(self.optimizer.param_groups)
         return [owner[i] if i in owner else (None, read(group, key)) for i, group in groups]
@@ -429,6 +452,7 @@ class ScheduledLR(LRScheduler):
 
     # ---- decisions --------------------------------------------------------------------------------------------------
 
+    @suggesting
     def evaluate(
         self, metrics: Mapping[str, float], *, check: str = "validation", epoch: int | None = None
     ) -> list[Event]:
@@ -443,6 +467,9 @@ class ScheduledLR(LRScheduler):
             ValueError: no rule watches any of these metrics; a value is NaN where a rule says ``nan_policy="raise"``.
         """
         choice(check, CHECKS, "evaluate: check")
+        epoch = None if epoch is None else whole(epoch, "evaluate: epoch")
+        if not isinstance(metrics, Mapping):
+            raise ValueError(f"evaluate: metrics must be a mapping such as {{'val_loss': 0.3}}, got {shown(metrics)}")
         self._evaluated = True
         watched = {rule.monitor for track in self._tracks for rule in track.rules if rule.check == check}
         if not watched & set(metrics):
@@ -451,7 +478,11 @@ class ScheduledLR(LRScheduler):
             raise ValueError(
                 f"evaluate: no {check} rule watches {given}{hint}; watched: {', '.join(watched) or 'none'}"
             )
-        values = {name: float(value) for name, value in metrics.items() if name in watched}
+        values = {
+            name: real(value.squeeze() if isinstance(value, torch.Tensor) else value, f"evaluate: metrics[{name!r}]")
+            for name, value in metrics.items()
+            if name in watched
+        }
         acted = []
         for i, track in enumerate(self._tracks):
             event = track.evaluate(values, check, self.updates, self._run()) if track.rules else None
@@ -460,6 +491,7 @@ class ScheduledLR(LRScheduler):
                 acted.append(self._carry_out(action, event._replace(track=i, epoch=epoch)))
         return acted
 
+    @suggesting
     def apply(
         self,
         action: Action,
@@ -484,7 +516,8 @@ class ScheduledLR(LRScheduler):
             ValueError: it cannot act: nothing is left to reduce, no run is left, or a cooldown is going on.
         """
         action = as_action(action, "apply: action")
-        run, chosen = self._run(), as_groups(groups, "apply: groups")
+        run, chosen, key = self._run(), as_groups(groups, "apply: groups"), as_key(key, "apply: key")
+        epoch, rule = None if epoch is None else whole(epoch, "apply: epoch"), text(rule, "apply: rule")
         action.check(run)
         named = [
             (i, track)
@@ -905,6 +938,10 @@ class ScheduledLR(LRScheduler):
             for group in (self.optimizer.param_groups[i] for i in track.members):
                 if track.initial in group and not isinstance(held(group, track.key), torch.Tensor):
                     store(group, track.key, float(group[track.initial]) * now)
+
+
+def _updates(steps: object, where: str) -> list[int]:
+    return [whole(step, f"{where}[{i}]") for i, step in enumerate(items(steps, where, "a list of updates"))]
 
 
 def _moved(event: Event, places: Sequence[int]) -> Event:

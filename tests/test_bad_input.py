@@ -1,23 +1,35 @@
-"""Everything that is refused, and the words it is refused with; and what configuration files may hand over."""
+"""Everything that is refused, and the words it is refused with; and what configuration files may hand over.
 
+A row for each public callable says what its parameters take; what they refuse follows from that. A callable without a
+row, and a parameter without a kind, fail a test.
+"""
+
+import inspect
 import math
+import re
 from collections import UserDict, UserList
 from collections.abc import Sequence
 from fractions import Fraction
+from types import SimpleNamespace
+from typing import Any, ClassVar, NamedTuple
 
+import lightning as L
 import numpy as np
 import pytest
 import torch
 
+import lightning_lr
 from lightning_lr import (
     Adapt,
+    Beside,
     Chain,
     Constant,
-    Cooldown,
+    Control,
     Cosine,
-    CosineRestarts,
     Custom,
     Cyclic,
+    Detector,
+    Event,
     Exponential,
     Freeze,
     Horizon,
@@ -29,12 +41,12 @@ from lightning_lr import (
     LRLogger,
     LRMultiPhaseDecay,
     LRPlateauReduction,
+    LRScheduleMixin,
     LRStagnationRestart,
     LRWarmup,
     MultiStep,
-    OneMinusSqrt,
     Patience,
-    Polynomial,
+    Preview,
     Reduce,
     Restart,
     Rex,
@@ -43,21 +55,27 @@ from lightning_lr import (
     StepDecay,
     Stop,
     Temperature,
+    Track,
     Trend,
     Warmup,
     Window,
-    cosine_with_warmup,
-    flat_cosine,
-    infinite,
-    linear_with_warmup,
-    one_cycle,
-    slanted_triangular,
+    cycle_end_losses,
+    param_groups,
+    plot,
+    plot_cycle_ends,
+    plot_events,
+    plot_lr_vs_loss,
+    replay,
     wsd,
 )
+from lightning_lr.callbacks.wishes import LROptions
+from lightning_lr.cli import main
 from lightning_lr.core.durations import as_duration
+from lightning_lr.core.expression import parse
 from lightning_lr.core.schedules.coerce import as_schedule
 
 NAN, INF, HUGE = math.nan, math.inf, 10**400
+EVENT = Event(2, "reduce", 0.5, 0.25, Control(scale=0.5))
 
 
 def sgd(lr=0.1):
@@ -100,283 +118,574 @@ BAD_DURATIONS = [
     ("list", [5], r"must be a duration, got \[5\] \(a list\)"),
     ("fraction", Fraction(1, 2), r"must be a duration, got Fraction\(1, 2\) \(a Fraction\)"),
 ]
-DURATIONS = [
-    ("Warmup: duration", lambda d: Warmup(d)),
-    ("Constant: duration", lambda d: Constant(d)),
-    ("Linear: duration", lambda d: Linear(d)),
-    ("Cosine: duration", lambda d: Cosine(d)),
-    ("OneMinusSqrt: duration", lambda d: OneMinusSqrt(d)),
-    ("Rex: duration", lambda d: Rex(d)),
-    ("Polynomial: duration", lambda d: Polynomial(d)),
-    ("Exponential: duration", lambda d: Exponential(0.5, duration=d)),
-    ("Exponential: decay_steps", lambda d: Exponential(0.5, decay_steps=d)),
-    ("InverseTime: duration", lambda d: InverseTime(1, duration=d)),
-    ("InverseTime: decay_steps", lambda d: InverseTime(1, decay_steps=d)),
-    ("InverseSqrt: duration", lambda d: InverseSqrt(3, duration=d)),
-    ("InverseSqrt: timescale", lambda d: InverseSqrt(d)),
-    ("StepDecay: duration", lambda d: StepDecay(3, duration=d)),
-    ("StepDecay: step_size", lambda d: StepDecay(d)),
-    ("MultiStep: duration", lambda d: MultiStep([3], duration=d)),
-    (r"MultiStep: milestones\[1\]", lambda d: MultiStep([3, d])),
-    ("Cyclic: duration", lambda d: Cyclic(3, duration=d)),
-    ("Cyclic: step_size_up", lambda d: Cyclic(d)),
-    ("Cyclic: step_size_down", lambda d: Cyclic(3, d)),
-    ("CosineRestarts: duration", lambda d: CosineRestarts(3, duration=d)),
-    ("CosineRestarts: cycle", lambda d: CosineRestarts(d)),
-    ("Temperature: duration", lambda d: Temperature(duration=d)),
-    ("Custom: duration", lambda d: Custom(math.cos, duration=d)),
-    ("wsd's Warmup: duration", lambda d: wsd(warmup=d)),
-    ("wsd's OneMinusSqrt: duration", lambda d: wsd(cooldown=d)),
-    ("one_cycle's Warmup: duration", lambda d: one_cycle(d)),
-    ("cosine_with_warmup's Warmup: duration", lambda d: cosine_with_warmup(d)),
-    ("linear_with_warmup's Warmup: duration", lambda d: linear_with_warmup(d)),
-    ("slanted_triangular's Warmup: duration", lambda d: slanted_triangular(d)),
-    ("flat_cosine's Constant: duration", lambda d: flat_cosine(d)),
-    ("infinite's Warmup: duration", lambda d: infinite(warmup=d)),
-    ("infinite's Cosine: duration", lambda d: infinite(decay=d)),
-    ("infinite's Temperature: duration", lambda d: infinite(anneal=d)),
-    ("Freeze: duration", lambda d: Freeze(d)),
-    ("Rule: active_from", lambda d: rule(active_from=d)),
-    ("Rule: until", lambda d: rule(until=d)),
-    ("Cooldown: duration", lambda d: Cooldown(d)),
-    ("LRWarmup: duration", lambda d: LRWarmup(d)),
-    ("LRFreeze: duration", lambda d: LRFreeze("loss", duration=d)),
-    (
-        r"LRMultiPhaseDecay: phases\[0\]: Cosine: duration",
-        lambda d: LRMultiPhaseDecay([{"class_path": "Cosine", "duration": d}]),
-    ),
-    (r"LRController: rules\[1\]: Rule: until", lambda d: LRController(rules=[rule(), in_file(until=d)])),
-    (
-        r"ScheduledLR: rules\[0\]: Rule: do: Freeze: duration",
-        lambda d: scheduled(rules=[in_file(do={"_target_": "Freeze", "duration": d})]),
-    ),
-    (
-        "LRController: on_resume: Cooldown: duration",
-        lambda d: LRController(on_resume={"class_path": "Cooldown", "duration": d}),
-    ),
-]
-DURATIONS_OR_0 = [
-    ("Restart: rewarm", lambda d: Restart(rewarm=d)),
-    ("LRStagnationRestart: rewarm", lambda d: LRStagnationRestart("loss", rewarm=d)),
-]
 
-IN_0_1, ABOVE_0_TO_1 = r"must be a number in \[0, 1\]", r"must be a number in \(0, 1\]"
-BETWEEN_0_AND_1 = r"must be a number in \(0, 1\)"
-AT_LEAST_0, AT_LEAST_1, ABOVE_0 = (
-    r"must be a number >= 0 \(finite\)",
-    r"must be a number >= 1 \(finite\)",
-    r"must be a number > 0 \(finite\)",
+
+# ---- Every public callable, what each of its parameters takes, and what is refused with which words
+
+ALIEN = SimpleNamespace()
+"""Of no type that anything takes."""
+JUNK = (ALIEN, None, True, NAN, INF, -1, 0.5, "", "§", [], {})
+"""What every parameter refuses, but for what its kind allows."""
+
+
+class Kind(NamedTuple):
+    """What a parameter takes: a good value, the words of its refusal, and what else it must and must not refuse."""
+
+    words: str
+    good: Any = None
+    """A value that is fine, or, for what cannot be shared, a function without a name that makes one."""
+    allows: tuple[Any, ...] = ()
+    more: tuple[tuple[Any, str], ...] = ()
+    """Bad values, each with words of its own."""
+
+    def refused(self):
+        allowed = set(map(repr, self.allows))
+        return [*((value, self.words) for value in JUNK if repr(value) not in allowed), *self.more]
+
+
+class Theirs(NamedTuple):
+    """A parameter that is not ours to check, and why."""
+
+    why: str
+    good: Any = None
+
+    def refused(self):
+        return []
+
+
+def made(good):
+    return good() if getattr(good, "__name__", "") == "<lambda>" else good
+
+
+def misspelt(word):
+    """The word without a letter; a short one with one too many."""
+    middle = len(word) // 2
+    return word + word[-1] if len(word) < 4 else word[:middle] + word[middle + 1 :]
+
+
+def each(words, values):
+    """Bad values that are refused with the same words, and shown."""
+    return [(value, f"{words}, got {re.escape(repr(value)[:7])}") for value in values]
+
+
+def optional(kind):
+    return kind._replace(allows=(*kind.allows, None), more=tuple(row for row in kind.more if row[0] is not None))
+
+
+def number(interval, good=None):
+    """A number in an interval, which is written as messages write it: ``"(0, 1]"``, ``">= 0"``."""
+    if interval[0] == ">":
+        low, high, ends = float(interval.strip(">= ")), INF, "[)" if "=" in interval else "()"
+        words = f"must be a number {re.escape(interval)} \\(finite\\)"
+    else:
+        (low, high), ends = map(float, interval[1:-1].split(",")), interval[0] + interval[-1]
+        words = f"must be a number in {re.escape(interval)}"
+
+    def inside(x):
+        return (low < x or (low == x and ends[0] == "[")) and (x < high or (x == high and ends[1] == "]"))
+
+    tried = [low, low - 0.1, *([high, high + 0.1] if high < INF else []), -INF, HUGE]
+    wrong = [x for x in tried if not inside(x) or x == HUGE] + ["0.5", [0.5], 0.5j, True]
+    near = low + 0.5 if high == INF else (low + high) / 2
+    return Kind(words, near if good is None else good, [x for x in (-1, 0.5) if inside(x)], each(words, wrong))
+
+
+def whole(low, good=None):
+    words = f"must be a whole number >= {low}"
+    wrong = [low - 1, 2.0, 2.5, "3", 3j, [3], -INF]
+    return Kind(words, low + 3 if good is None else good, [-1] if low < 0 else [], each(words, wrong))
+
+
+def one_of(*options, good=None):
+    """A word, which is also refused with the nearest one where it is misspelt."""
+    words = "must be one of .*" + ".*".join(re.escape(repr(option)) for option in options)
+    near = [(misspelt(option), f"must be one of .*did you mean {option!r}") for option in options]
+    return Kind(words, good or options[0], more=(*near, (3, words), ([options[0]], words)))
+
+
+def a(words, good=None, allows=(), more=()):
+    return Kind(words, good, tuple(allows), tuple(more))
+
+
+ANY_DURATION = "(must be a duration|is a bare float|must be positive|must be given|must be >= 0)"
+DURATION = a(ANY_DURATION, 3, more=[(value, words) for _, value, words in BAD_DURATIONS])
+DURATION_OR_0 = a(
+    ANY_DURATION, 0, more=[(value, words) for _, value, words in BAD_DURATIONS if "must be positive" not in words]
 )
-NUMBERS = [
-    # (parameter, the call, what is allowed, values outside of that)
-    ("Warmup: start_factor", lambda x: Warmup(4, start_factor=x), IN_0_1, [-0.1, 1.5]),
-    ("Constant: factor", lambda x: Constant(4, factor=x), AT_LEAST_0, [-0.1]),
-    ("Linear: end_factor", lambda x: Linear(4, end_factor=x), IN_0_1, [-0.1, 1.5]),
-    ("Cosine: end_factor", lambda x: Cosine(4, end_factor=x), IN_0_1, [-0.1, 1.5]),
-    ("OneMinusSqrt: end_factor", lambda x: OneMinusSqrt(4, end_factor=x), IN_0_1, [-0.1, 1.5]),
-    ("Rex: end_factor", lambda x: Rex(4, end_factor=x), IN_0_1, [-0.1, 1.5]),
-    ("Polynomial: end_factor", lambda x: Polynomial(4, end_factor=x), IN_0_1, [-0.1, 1.5]),
-    ("Polynomial: power", lambda x: Polynomial(4, power=x), ABOVE_0, [0, -1]),
-    ("Exponential: gamma", lambda x: Exponential(x), ABOVE_0_TO_1, [0, -0.5, 1.1]),
-    ("Exponential: min_factor", lambda x: Exponential(0.5, min_factor=x), IN_0_1, [-0.1, 1.5]),
-    ("InverseTime: decay_rate", lambda x: InverseTime(x), AT_LEAST_0, [-1]),
-    ("StepDecay: gamma", lambda x: StepDecay(4, gamma=x), ABOVE_0_TO_1, [0, -0.5, 1.1]),
-    ("MultiStep: gamma", lambda x: MultiStep([4], gamma=x), ABOVE_0_TO_1, [0, -0.5, 1.1]),
-    ("Cyclic: base_factor", lambda x: Cyclic(4, base_factor=x), IN_0_1, [-0.1, 1.5]),
-    ("Cyclic: gamma", lambda x: Cyclic(4, gamma=x), ABOVE_0_TO_1, [0, -0.5, 1.1]),
-    ("CosineRestarts: cycle_mult", lambda x: CosineRestarts(4, cycle_mult=x), AT_LEAST_1, [0, 0.5, -2]),
-    ("CosineRestarts: peak_gamma", lambda x: CosineRestarts(4, peak_gamma=x), ABOVE_0_TO_1, [0, 1.1]),
-    ("CosineRestarts: end_factor", lambda x: CosineRestarts(4, end_factor=x), IN_0_1, [-0.1, 1.5]),
-    ("Temperature: initial_temperature", lambda x: Temperature(x), ABOVE_0, [0, -1]),
-    (
-        r"Temperature: final_temperature \(which must not lie above the initial one\)",
-        lambda x: Temperature(2, x),
-        r"must be a number in \[0, 2\]",
-        [-1, 2.5],
+FLAG = a("must be True or False", True, [True], [(0, "must be True or False"), (1, "must be True or False")])
+SHARE, DECAY = number("[0, 1]"), number("(0, 1]")
+ANY_SCHEDULE = r"(must be a schedule or a list of phases|must not be empty|must name its class under)"
+SCHEDULE = a(
+    ANY_SCHEDULE, Cosine(), more=[([5], r"\[0\] must be a sch"), (Cosine, r"write Cosine\(…\), not the class")]
+)
+DETECTOR = a("(must be a detector such as|must name its class under)", Patience(3), more=[(Patience, "must be a det")])
+ACTION = a("(must be an action such as|must name its class under)", Reduce(), more=[(Patience(3), "must be an action")])
+RULES = a(
+    "must be a list of rules", [], [[]], [(rule(), "must be a list of rules"), ([5], r"\[0\] must be a Rule\(when, do")]
+)
+TRACKS = a("must be a list of tracks", [], [[]], [([5], r"\[0\] must be a Track\("), (Track(), "must be a list of tr")])
+GROUPS = a(
+    "(must be a name, a regular expression|a group is named by|must name at least one group)", "§", ["§"],
+    [("(", "is not a regular expression"), ([True], "a group is named by"), (["a", ""], "a group is named by")],
+)  # fmt: skip
+KEY = a("must be a key of the parameter groups", "§", ["§"], [(x, "must be a key") for x in ("params", "name", ["lr"])])
+HORIZON = a(r"must be a Horizon\(total_steps, steps_per_epoch\)", Horizon(9, 3), more=[(9, "must be a Horizon")])
+EPOCHS = a(
+    "(must be a whole number >= 1|must not be empty)", 3, [None],
+    [(x, "must be a whole number >= 1") for x in (0, 2.5, "23", [3, 0], [True])],
+)  # fmt: skip
+MONITOR = a("must be a metric's name", "loss", ["§"], [(3, "must be a metric's name")])
+POSITION = a(
+    "must be a whole number or a Fraction", 5, [-1], [(x, "must be a whole number or a Fr") for x in ("5", 2.5)]
+)
+EVENTS = a("must be a list of events", [], [[]], [([5], r"\[0\] must be an Event"), (EVENT, "must be an Event")])
+PROGRAM = a("must be a Program", Cosine().resolve(Horizon(9)), more=[(Cosine(), "must be a Program")])
+CYCLES = a("must be a schedule or a program", Cyclic(2), more=[("Cyclic(2)", "must be a schedule or a program")])
+AXES = a("must be a matplotlib Axes", None, [None], [(np.zeros(2), "must be a matplotlib Axes")])
+MEASURED = a(
+    r"(must be a list of numbers|must be a number)", [2, 4], [[]],
+    [
+        ("12", "must be a list of numbers"), (["a", 1.0], r"\[0\] must be a number, got 'a' \(a str\)"),
+        ([1.0, None], r"\[1\] must be a number, got None"), ([True, 1.0], r"\[0\] must be a number, got True"),
+        (np.zeros((2, 2)), r"\[0\] must be a number, got array\("), ([1.0, 3j], r"\[1\] must be a number, got 3j"),
+        (np.array(1.0), "must be a list of numbers"), ({1.0, 2.0}, "must be a list of numbers"),
+    ],
+)  # fmt: skip
+STEPS = MEASURED._replace(
+    more=(*MEASURED.more, *(([1, x], r"steps\[1\] must be a whole number >= 0") for x in (2.5, -1, NAN, INF)))
+)
+OPTIONS = {
+    "optimizer": optional(
+        a("must be (a whole number >= 0|an index, a class name)", 0, ["§"], [(2.5, "must be a who")])
     ),
-    (
-        "Temperature: final_temperature",
-        lambda x: Temperature(2, x, "exponential"),
-        r"must be a number in \(0, 2\]",
-        [0, 3],
-    ),
-    ("wsd's OneMinusSqrt: end_factor", lambda x: wsd(end_factor=x), IN_0_1, [-0.1, 1.5]),
-    ("one_cycle's Warmup: start_factor", lambda x: one_cycle(start_factor=x), IN_0_1, [-0.1, 1.5]),
-    ("one_cycle's Cosine: end_factor", lambda x: one_cycle(end_factor=x), IN_0_1, [-0.1, 1.5]),
-    ("cosine_with_warmup's Cosine: end_factor", lambda x: cosine_with_warmup(end_factor=x), IN_0_1, [-1]),
-    ("linear_with_warmup's Linear: end_factor", lambda x: linear_with_warmup(end_factor=x), IN_0_1, [-1]),
-    ("slanted_triangular: ratio", lambda x: slanted_triangular(ratio=x), AT_LEAST_1, [0, 0.5, -3]),
-    ("flat_cosine's Cosine: end_factor", lambda x: flat_cosine(end_factor=x), IN_0_1, [-1]),
-    ("infinite: constant_factor", lambda x: infinite(constant_factor=x), ABOVE_0_TO_1, [0, 1.5]),
-    ("infinite: end_factor", lambda x: infinite(end_factor=x), r"must be a number in \(0, 0.3\]", [0, 0.4]),
-    ("Patience: threshold", lambda x: Patience(3, x), AT_LEAST_0, [-1e-9]),
-    ("Window: threshold", lambda x: Window(3, x), AT_LEAST_0, [-1]),
-    ("Trend: c", lambda x: Trend(c=x), ABOVE_0, [0, -0.1]),
-    ("Trend: z", lambda x: Trend(z=x), ABOVE_0, [0, -2]),
-    ("Reduce: factor", lambda x: Reduce(x), BETWEEN_0_AND_1, [0, 1, 1.5, -0.5]),
-    ("Reduce: min_lr", lambda x: Reduce(0.5, x), AT_LEAST_0, [-1e-9]),
-    ("Restart: peak_decay", lambda x: Restart(x), ABOVE_0_TO_1, [0, 1.1, -1]),
-    ("Adapt: up", lambda x: Adapt(x), AT_LEAST_1, [0.5, 0, -1]),
-    ("Adapt: down", lambda x: Adapt(down=x), ABOVE_0_TO_1, [0, 1.1, -1]),
-    ("Adapt: min_scale", lambda x: Adapt(2, min_scale=x), ABOVE_0, [0, -1]),
-    (
-        r"Adapt: max_scale \(not below min_scale\)",
-        lambda x: Adapt(2, min_scale=0.5, max_scale=x),
-        r"must be a number >= 0.5 \(finite\)",
-        [0.4, 0, -1],
-    ),
-    ("LRWarmup: start_factor", lambda x: LRWarmup(4, start_factor=x), IN_0_1, [-0.1, 1.5]),
-    ("LRPlateauReduction: factor", lambda x: LRPlateauReduction("loss", factor=x), BETWEEN_0_AND_1, [0, 1, -0.5]),
-    ("LRPlateauReduction: min_lr", lambda x: LRPlateauReduction("loss", min_lr=x), AT_LEAST_0, [-1]),
-    ("LRPlateauReduction: threshold", lambda x: LRPlateauReduction("loss", threshold=x), AT_LEAST_0, [-1]),
-    ("LRStagnationRestart: threshold", lambda x: LRStagnationRestart("loss", threshold=x), AT_LEAST_0, [-1]),
-    ("LRStagnationRestart: peak_decay", lambda x: LRStagnationRestart("loss", peak_decay=x), ABOVE_0_TO_1, [0, 2]),
-    ("LRFreeze: threshold", lambda x: LRFreeze("loss", duration=3, threshold=x), AT_LEAST_0, [-1]),
-]
-WHOLE_NUMBERS = [
-    # (parameter, the call, the least allowed, whether None is allowed)
-    ("Patience: patience", lambda x: Patience(x), 0, False),
-    ("Window: window", lambda x: Window(x), 2, False),
-    ("Restart: max_restarts", lambda x: Restart(max_restarts=x), 1, True),
-    ("Freeze: max_freezes", lambda x: Freeze(3, x), 1, True),
-    ("Rule: cooldown", lambda x: rule(cooldown=x), 0, False),
-    ("LRPlateauReduction: patience", lambda x: LRPlateauReduction("loss", patience=x), 0, False),
-    ("LRPlateauReduction: cooldown", lambda x: LRPlateauReduction("loss", cooldown=x), 0, False),
-    ("LRStagnationRestart: patience", lambda x: LRStagnationRestart("loss", patience=x), 0, False),
-    ("LRStagnationRestart: max_restarts", lambda x: LRStagnationRestart("loss", max_restarts=x), 1, True),
-    ("LRFreeze: patience", lambda x: LRFreeze("loss", duration=3, patience=x), 0, False),
-    (r"LRController: rules\[0\]: Rule: cooldown", lambda x: LRController(rules=[in_file(cooldown=x)]), 0, False),
-    ("LRLogger: every_n_steps", lambda x: LRLogger(every_n_steps=x), 1, True),
-    ("LRWarmup: total_steps", lambda x: LRWarmup(3, total_steps=x), 1, True),
-    ("LRMultiPhaseDecay: total_steps", lambda x: LRMultiPhaseDecay(Cosine(), total_steps=x), 1, True),
-    ("LRController: start_step", lambda x: LRController(start_step=x), 0, True),
-    ("ScheduledLR: start_step", lambda x: scheduled(start_step=x), 0, True),
-    (".*total_steps", lambda x: ScheduledLR(sgd(), Constant(3), total_steps=x), 1, True),
-    (".*steps_per_epoch", lambda x: scheduled(steps_per_epoch=x), 1, True),
-]
-NOT_WHOLE = [(True, r"True \(a bool\)"), (NAN, "nan"), (INF, "inf"), (2.0, "2.0"), (2.5, "2.5"), (-1, "-1")]
-NOT_WHOLE += [("3", r"'3' \(a str\)"), (3j, r"3j \(a complex\)")]
-FLAGS = [
-    ("Restart: reset_momentum", lambda x: Restart(reset_momentum=x)),
-    ("LRLogger: plan", lambda x: LRLogger(plan=x)),
-    ("LRLogger: layout", lambda x: LRLogger(layout=x)),
-    ("LRLogger: figures", lambda x: LRLogger(figures=x)),
-    ("LRLogger: log_momentum", lambda x: LRLogger(log_momentum=x)),
-    ("LRLogger: log_weight_decay", lambda x: LRLogger(log_weight_decay=x)),
-    ("LRWarmup: log", lambda x: LRWarmup(3, log=x)),
-    ("LRFreeze: log", lambda x: LRFreeze("loss", duration=3, log=x)),
-]
-NOT_NUMBERS = [
-    (True, r"True \(a bool\)"),
-    (NAN, "nan"),
-    (INF, "inf"),
-    (-INF, "-inf"),
-    (HUGE, "1000000"),
-    ("0.5", r"'0.5' \(a str\)"),
-    ([0.5], r"\[0.5\] \(a list\)"),
-    (0.5j, r"0.5j \(a complex\)"),
-]
+    "total_steps": optional(whole(1)),
+    "on_horizon_change": optional(one_of("keep", "stretch", "error")),
+    "on_lr_change": optional(one_of("keep", "use_new", "error")),
+    "on_overrun": optional(one_of("error", "cut")),
+    "start_step": optional(whole(0)),
+    "log": FLAG,
+    "groups": optional(GROUPS),
+    "key": KEY,
+}
+WATCHING = {
+    "monitor": MONITOR,
+    "mode": one_of("min", "max"),
+    "threshold": number(">= 0", 1e-4),
+    "threshold_mode": one_of("rel", "abs"),
+    "check": one_of("validation", "train_epoch"),
+    "nan_policy": one_of("count", "ignore", "raise"),
+    "detector": optional(DETECTOR)._replace(good=None),
+    "active_from": optional(DURATION),
+    "until": optional(DURATION)._replace(good=5),
+    **OPTIONS,
+}
+SCHEDULED = {
+    "schedule": optional(SCHEDULE),
+    "rules": RULES,
+    "tracks": TRACKS,
+    "total_steps": optional(whole(1, good=9)),
+    "steps_per_epoch": EPOCHS,
+    "on_horizon_change": one_of("keep", "stretch", "error"),
+    "on_lr_change": one_of("keep", "use_new", "error"),
+    "on_overrun": one_of("error", "cut"),
+    "start_step": optional(whole(0)),
+}
+OPTIMIZER = a(
+    "must be a torch.optim.Optimizer", lambda: sgd(), more=[(torch.optim.SGD, "must be a torch.optim.Optimi")]
+)
 
-CHOICES = [
-    ("Warmup: shape", lambda x: Warmup(4, shape=x), "cosin", "cosine"),
-    ("Cyclic: shape", lambda x: Cyclic(4, shape=x), "liner", "linear"),
-    ("Cyclic: mode", lambda x: Cyclic(4, mode=x), "triangular3", "triangular"),
-    ("Temperature: cooling", lambda x: Temperature(cooling=x), "logaritmic", "logarithmic"),
-    ("Custom: of", lambda x: Custom(math.cos, of=x), "epochs", "epoch"),
-    ("wsd: shape", lambda x: wsd(shape=x), "one-minus-sqrt", "one_minus_sqrt"),
-    ("resolve: on_overrun", lambda x: Cosine().resolve(Horizon(9), on_overrun=x), "cutt", "cut"),
-    ("Patience: threshold_mode", lambda x: Patience(3, 0.1, x), "relative", "rel"),
-    ("Trend: form", lambda x: Trend(x), "relativ", "relative"),
-    ("Restart: fit", lambda x: Restart(fit=x), "remainig", "remaining"),
-    ("Cooldown: shape", lambda x: Cooldown(shape=x), "one-minus-sqrt", "one_minus_sqrt"),
-    ("Rule: mode", lambda x: rule(mode=x), "maximum", "max"),
-    ("Rule: check", lambda x: rule(check=x), "validate", "validation"),
-    ("Rule: nan_policy", lambda x: rule(nan_policy=x), "ignored", "ignore"),
-    ("Rule: sync", lambda x: rule(sync=x), "rank_0", "rank0"),
-    ("LRWarmup: shape", lambda x: LRWarmup(4, shape=x), "cosin", "cosine"),
-    ("LRPlateauReduction: mode", lambda x: LRPlateauReduction("loss", mode=x), "minimum", "min"),
-    ("LRPlateauReduction: threshold_mode", lambda x: LRPlateauReduction("loss", threshold_mode=x), "absolute", "abs"),
-    ("LRPlateauReduction: check", lambda x: LRPlateauReduction("loss", check=x), "train_epochs", "train_epoch"),
-    ("LRPlateauReduction: nan_policy", lambda x: LRPlateauReduction("loss", nan_policy=x), "raises", "raise"),
-    ("LRStagnationRestart: fit", lambda x: LRStagnationRestart("loss", fit=x), "orginal", "original"),
-    ("LRStagnationRestart: mode", lambda x: LRStagnationRestart("loss", mode=x), "maxx", "max"),
-    ("LRFreeze: mode", lambda x: LRFreeze("loss", duration=3, mode=x), "maxx", "max"),
-    ("ScheduledLR: on_horizon_change", lambda x: scheduled(on_horizon_change=x), "strech", "stretch"),
-    ("ScheduledLR: on_lr_change", lambda x: scheduled(on_lr_change=x), "new", "use_new"),
-    ("ScheduledLR: on_overrun", lambda x: scheduled(on_overrun=x), "errors", "error"),
-    (r"ScheduledLR: rules\[0\]: Rule: mode", lambda x: scheduled(rules=[in_file(mode=x)]), "minn", "min"),
-    ("evaluate: check", lambda x: scheduled(rules=[rule()]).evaluate({"loss": 1.0}, check=x), "valid", "validation"),
-]
-OPTIONAL_CHOICES = [
-    ("LRWarmup: on_horizon_change", lambda x: LRWarmup(4, on_horizon_change=x), "keeep", "keep"),
-    ("LRMultiPhaseDecay: on_overrun", lambda x: LRMultiPhaseDecay(Cosine(), on_overrun=x), "cutt", "cut"),
-    ("LRController: on_lr_change", lambda x: LRController(on_lr_change=x), "new", "use_new"),
-    (
-        "LRPlateauReduction: on_horizon_change",
-        lambda x: LRPlateauReduction("loss", on_horizon_change=x),
-        "eror",
-        "error",
+
+class Row:
+    """A public callable: what its parameters take. Those that are not named are of the kind that their type says.
+
+    ``who`` is what its messages begin with, ``called`` what a misspelt keyword is said of: its name, unless another one
+    is given. ``lambda: …`` makes what is called anew, for each call.
+    """
+
+    BY_TYPE: ClassVar = {"Duration": DURATION, "Duration | None": optional(DURATION), "bool": FLAG}
+
+    def __init__(self, make=None, /, who=None, called=None, error=ValueError, **kinds):
+        self.fn, self.who, self.called, self.error, self.given = make, who, called, error, kinds
+
+    def settle(self, name):
+        self.name = name
+        self.fn = self.fn or (lambda: getattr(lightning_lr, name))
+        self.who, self.called = self.who or re.escape(name), self.called or name
+        self.kinds = {}
+        for parameter, annotation in parameters(self.fn()).items():
+            kind = self.given.get(parameter, self.BY_TYPE.get(annotation))
+            if kind is not None:
+                self.kinds[parameter] = kind
+        return self
+
+    def good(self):
+        return {name: made(kind.good) for name, kind in self.kinds.items()}
+
+    def call(self, **values):
+        """With good values for all else."""
+        return self.fn()(**{**self.good(), **values})
+
+
+def parameters(fn):
+    """The names and types of what a callable takes; ``**options`` of a callback are those of every LR callback."""
+    out = {}
+    for name, parameter in inspect.signature(fn).parameters.items():
+        if parameter.kind is not inspect.Parameter.VAR_KEYWORD:
+            out[name] = parameter.annotation
+        elif "LROptions" in str(parameter.annotation):
+            out |= dict.fromkeys(LROptions.__annotations__, "")
+        else:
+            out["momentum"] = ""  # of Schedule.beside: any key
+    return out
+
+
+ROWS = {
+    # schedules
+    "Warmup": Row(start_factor=SHARE, shape=one_of("linear", "cosine", "exponential")),
+    "Constant": Row(factor=optional(number(">= 0"))),
+    "Linear": Row(end_factor=SHARE),
+    "Cosine": Row(end_factor=SHARE),
+    "OneMinusSqrt": Row(end_factor=SHARE),
+    "Rex": Row(end_factor=SHARE),
+    "Polynomial": Row(end_factor=SHARE, power=number("> 0")),
+    "Exponential": Row(gamma=DECAY, min_factor=SHARE),
+    "InverseTime": Row(decay_rate=number(">= 0")),
+    "InverseSqrt": Row(),
+    "StepDecay": Row(gamma=DECAY),
+    "MultiStep": Row(
+        milestones=a(
+            "(must be a list of durations|must not be empty)", [3],
+            more=[
+                *(([3, value], rf"milestones\[1\] {words}") for _, value, words in BAD_DURATIONS),
+                ([5, 3], r"must increase, got \[5, 3\]: sort them"),
+                ("5", "must be a list of durations"),
+            ],
+        ),
+        gamma=DECAY,
     ),
-]
+    "Cyclic": Row(
+        base_factor=SHARE, mode=one_of("triangular", "triangular2", "exp_range"), gamma=DECAY, peak_factor=SHARE,
+        shape=one_of("linear", "cosine"), momentum_factor=optional(DECAY),
+    ),
+    "CosineRestarts": Row(cycle_mult=number(">= 1"), peak_gamma=DECAY, end_factor=SHARE),
+    "Temperature": Row(
+        initial_temperature=number("> 0", 1.0), final_temperature=number("[0, 1]"),
+        cooling=one_of("linear", "exponential", "logarithmic", "relaxation"),
+    ),
+    "Custom": Row(
+        fn=a("(must be a function of one number|which cannot be imported)", math.cos),
+        of=one_of("progress", "step", "epoch"),
+    ),
+    "Chain": Row(
+        phases=a(
+            "(must be a list of phases|must not be empty)", [Cosine()],
+            more=[(Cosine(), "must be a list of phases"), ([5], r"phases\[0\] must be a schedule")],
+        )
+    ),
+    "Beside": Row(
+        who="[Bb]eside", schedule=SCHEDULE,
+        others=a("must be a mapping", {"momentum": Linear()}, [{}], [([("momentum", Linear())], "must be a mapping")]),
+    ),
+    "Schedule.beside": Row(lambda: Cosine().beside, who="beside", momentum=SCHEDULE),
+    "Schedule.curve": Row(lambda: Cosine().curve, who="curve", total_steps=whole(1), steps_per_epoch=EPOCHS),
+    "Schedule.resolve": Row(
+        lambda: Cosine().resolve, who="resolve", horizon=HORIZON, on_overrun=one_of("error", "cut")
+    ),
+    "wsd": Row(shape=one_of("linear", "one_minus_sqrt", "cosine"), end_factor=SHARE),
+    "one_cycle": Row(start_factor=SHARE, end_factor=SHARE, momentum_factor=optional(DECAY)),
+    "cosine_with_warmup": Row(end_factor=SHARE),
+    "linear_with_warmup": Row(end_factor=SHARE),
+    "slanted_triangular": Row(ratio=number(">= 1")),
+    "flat_cosine": Row(end_factor=SHARE),
+    "infinite": Row(constant_factor=DECAY, end_factor=number("(0, 0.5]")),
+    "parse": Row(
+        lambda: parse, text=a("must be an expression such as", "Cosine()", ["", "§"], [(b"Cosine()", "must be an exp")])
+    ),
+    # the run, programs, events
+    "Horizon": Row(total_steps=optional(whole(1)), steps_per_epoch=EPOCHS),
+    "Horizon.after": Row(lambda: Horizon(9, 3).after, position=POSITION, spec=DURATION_OR_0),
+    "Horizon.before": Row(lambda: Horizon(9, 3).before, position=POSITION, spec=DURATION_OR_0),
+    "Horizon.epochs": Row(lambda: Horizon(9, 3).epochs, position=POSITION),
+    "Horizon.at_epoch": Row(lambda: Horizon(9, 3).at_epoch, epochs=POSITION, spec=Theirs("for the words of an error")),
+    "Program.__call__": Row(
+        lambda: Cosine().resolve(Horizon(9)), who="(Program|a program)",
+        step=a("must be a whole number of updates", 3, [-1], [(2.5, "must be a whole number of updates")]),
+    ),
+    "Program.curve": Row(lambda: Cosine().resolve(Horizon(9)).curve, stop=whole(0), start=whole(0)),
+    "Program.phase": Row(lambda: Cosine().resolve(Horizon(9)).phase, step=whole(0)),
+    "Control": Row(
+        scale=number(">= 0"), den=whole(1),
+        **dict.fromkeys(("rewarm", "origin", "hold_until", "offset", "num"), whole(0)),
+    ),
+    "Event": Row(
+        step=whole(0), kind=a("must be a text", "reduce", ["§"]), before=number(">= 0"), after=number(">= 0"),
+        control=a("must be a Control", Control()), track=whole(-1), epoch=optional(whole(0)),
+        **dict.fromkeys(("detail", "rule", "monitor"), a("must be a text", "a", ["", "§"], [(3, "must be a text")])),
+        **dict.fromkeys(
+            ("value", "best"), a("must be a number", 0.5, [None, NAN, INF, -1, 0.5], [("1", "must be a number")])
+        ),
+        finish=a("must be a Finish", None, [None]),
+    ),
+    "Event.of": Row(
+        lambda: Event.of, state=a(
+            r"must be what Event.state\(\) returns", EVENT.state(),
+            more=[
+                ({**EVENT.state(), "control": None}, r"\['control'\] must be a list"),
+                ({**EVENT.state(), "control": [NAN]}, "Control: scale must be"),
+                ({**EVENT.state(), "step": "2"}, "Event: step must be"),
+                ({**EVENT.state(), "finish": ["lin", 3]}, "Finish: shape must be one of"),
+            ],
+        ),
+    ),
+    "replay": Row(
+        program=PROGRAM, events=EVENTS, stop=whole(0),
+        start=a("must be a Control", Control(), more=[((1.0,), "must be a Control")]),
+    ),
+    "cycle_ends": Row(schedule=CYCLES, total_steps=whole(1, good=9), steps_per_epoch=EPOCHS),
+    # detectors, actions, rules, tracks
+    "Patience": Row(patience=whole(0), threshold=number(">= 0"), threshold_mode=one_of("rel", "abs")),
+    "Window": Row(window=whole(2), threshold=number(">= 0")),
+    "Trend": Row(form=one_of("relative", "progress"), c=optional(number("> 0")), z=number("> 0")),
+    "Detector.update": Row(
+        lambda: Patience(3).update, who="Patience",
+        state=a("must be what init", (0.5, 0), more=[((1, 2, 3), "must be what init")]),
+        value=a("must be a number", 0.5, [True, NAN, INF, -1, 0.5], [("0.5", "must be a num"), (3j, "must be a num")]),
+        counts=Theirs("an int is as good", True),
+    ),
+    "Reduce": Row(factor=number("(0, 1)"), min_lr=number(">= 0")),
+    "Restart": Row(
+        peak_decay=DECAY, max_restarts=optional(whole(1)), rewarm=DURATION_OR_0, fit=one_of("remaining", "original")
+    ),
+    "Freeze": Row(max_freezes=optional(whole(1))),
+    "Adapt": Row(up=number(">= 1"), down=DECAY, min_scale=number("> 0"), max_scale=number(">= 0.5", 1.0)),
+    "Cooldown": Row(shape=one_of("linear", "cosine", "one_minus_sqrt")),
+    "Rule": Row(
+        when=DETECTOR, do=ACTION, monitor=MONITOR, mode=one_of("min", "max"), check=one_of("validation", "train_epoch"),
+        cooldown=whole(0), nan_policy=one_of("count", "ignore", "raise"), sync=one_of("mean", "min", "max", "rank0"),
+        active_from=optional(DURATION), until=optional(DURATION)._replace(good=5),
+    ),
+    "Rule.active": Row(lambda: rule(until=5).active, t=whole(0), run=HORIZON),
+    "Track": Row(schedule=optional(SCHEDULE), groups=optional(GROUPS), key=KEY, rules=RULES),
+    # callbacks
+    "LRCallback": Row(**OPTIONS),
+    "LRWarmup": Row(start_factor=SHARE, shape=one_of("linear", "cosine", "exponential"), **OPTIONS),
+    "LRMultiPhaseDecay": Row(phases=SCHEDULE, **OPTIONS),
+    "LRController": Row(schedule=optional(SCHEDULE), rules=RULES, on_resume=optional(ACTION), **OPTIONS),
+    "LRPlateauReduction": Row(
+        factor=number("(0, 1)"), patience=whole(0, good=10), cooldown=whole(0), min_lr=number(">= 0"), **WATCHING
+    ),
+    "LRStagnationRestart": Row(
+        patience=whole(0, good=20), max_restarts=optional(whole(1)), peak_decay=DECAY, rewarm=DURATION_OR_0,
+        fit=one_of("remaining", "original"), **WATCHING,
+    ),
+    "LRFreeze": Row(patience=whole(0, good=10), **WATCHING),
+    "LRLogger": Row(
+        every_n_steps=optional(whole(1)),
+        metrics=a(
+            "must be a list of names", ["loss"], [[], {}], [(["a", 5], r"got \['a', 5\]"), ("loss", "got 'loss'")]
+        ),
+    ),
+    "LRFinder": Row(
+        min_lr=number("> 0"), max_lr=number("> 0.5", 9.0), num_training_steps=whole(20),
+        mode=one_of("linear", "exponential"),
+        early_stop_threshold=optional(number("> 1")), attr_name=a("must be a name, or ''", "", ["", "§"]),
+        suggestion=one_of("valley", "steepest", "slide", "minimum", "median"),
+    ),
+    "Suggestions": Row(**dict.fromkeys(("valley", "steepest", "slide", "minimum", "median"), number("> 0"))),
+    "Preview.__getitem__": Row(
+        lambda: Preview({"lr/SGD": np.ones(3)}, "").__getitem__, who="no curve", error=KeyError,
+        tag=a("in this preview.*; it has lr/SGD", "lr/SGD", more=[("lr/SDG", "did you mean 'lr/SGD'")]),
+    ),
+    "preview": Row(
+        trainer=a("must be a Trainer", lambda: quiet_trainer()), model=a("must be a LightningModule", lambda: Small()),
+        train_dataloaders=Theirs("Trainer.fit looks at it", lambda: [torch.zeros(1)] * 3),
+        datamodule=a("must be a LightningDataModule", None, [None]), steps=optional(whole(1)),
+    ),
+    # schedulers
+    "ScheduledLR": Row(optimizer=OPTIMIZER, **SCHEDULED),
+    "ScheduledLR.start": Row(lambda: ScheduledLR.deferred(sgd(), Cosine()).start, who="resolve", horizon=HORIZON),
+    "ScheduledLR.step": Row(
+        lambda: scheduled().step, who="ScheduledLR",
+        epoch=a("takes no metric", None, [None, -1], [(x, "takes no metric") for x in ("3", torch.tensor(1.0))]),
+    ),
+    "ScheduledLR.evaluate": Row(
+        lambda: scheduled(rules=[rule()]).evaluate, who="evaluate",
+        metrics=a(
+            "must be a mapping", {"loss": 1.0}, [{}],
+            [({"loss": x}, "must be a number, got") for x in ("1.0", None, True, [1.0], torch.zeros(2))],
+        ),
+        check=one_of("validation", good="validation"), epoch=optional(whole(0)),
+    ),
+    "ScheduledLR.apply": Row(
+        lambda: scheduled().apply, who="apply", action=ACTION, groups=optional(GROUPS)._replace(good=None),
+        key=KEY._replace(good="lr"), epoch=optional(whole(0)),
+        rule=a("must be a text", "by hand", ["§"], [(3, "must be a text")]),
+    ),
+    "ScheduledLR.factor_at": Row(lambda: scheduled().factor_at, who="factor_at", t=whole(0)),
+    "ScheduledLR.per_group": Row(lambda: scheduled().per_group, who="per_group", key=KEY._replace(good="lr")),
+    **{
+        f"ScheduledLR.{name}": Row(
+            lambda name=name: getattr(scheduled(), name), who=name,
+            steps=a(
+                "must be a list", [0, 3], [[]],
+                [([1, x], r"steps\[1\] must be a whole number >= 0") for x in (2.5, "3", True, NAN, -1)],
+            ),
+            track=whole(0, good=0)._replace(more=((1, "must be .* 0"), *whole(0).more)),
+        )
+        for name in ("planned_at", "replayed_at")
+    },
+    "ScheduledLR.load_state_dict": Row(
+        lambda: scheduled().load_state_dict, who="ScheduledLR",
+        state_dict=a(
+            "must be", lambda: scheduled().state_dict(), [{}],
+            [(x, "is not a state of ScheduledLR") for x in ({}, {"a": 1})],
+        ),
+    ),
+    "LRScheduleMixin.scheduled": Row(
+        lambda: LRScheduleMixin().scheduled, who="(LRScheduleMixin.scheduled|ScheduledLR)", optimizer=OPTIMIZER,
+        **SCHEDULED,
+    ),
+    # parameter groups, pictures, arithmetic
+    "param_groups": Row(
+        module=a("must be a torch.nn.Module", torch.nn.Sequential(torch.nn.Linear(2, 2))), lr=number(">= 0"),
+        weight_decay=optional(number(">= 0")), layer_decay=DECAY,
+        no_weight_decay=a(
+            "(must be True, False or patterns|matches no parameter)", True, [True, [], {}],
+            [([1], "a pattern of no_weight_decay must be a str, got 1")],
+        ),
+        layers=a(
+            "(must be a pattern that captures a number|matches no parameter)", r"(\d+)", [None],
+            [({"0"}, "must be a pattern"), ([5], "a pattern of layers must be a str"), ("0", "captures no number")],
+        ),
+        lr_factors=a(
+            "must map patterns to factors", {"0": 0.5}, [None, {}],
+            [({"0": x}, r"lr_factors\['0'\] must be a number > 0") for x in (0, -1, NAN, True, "1", None)],
+        ),
+    ),
+    "scale_lr": Row(lr=number("> 0"), batch_size=whole(1), base_batch_size=whole(1), rule=one_of("linear", "sqrt")),
+    "plot": Row(
+        schedule=a("must be a schedule, or several", Cosine(), more=[(x, "must be a sch") for x in ([5], {"a": 1})]),
+        total_steps=whole(1), steps_per_epoch=EPOCHS, lr=number(">= 0"), ax=AXES,
+        label=optional(a("must be a text", "a", ["", "§"], [(3, "must be a text")])),
+    ),
+    "plot_events": Row(
+        source=a("must be a schedule or a ScheduledLR", Linear(), more=[([Linear()], "must be a schedule or a Sch")]),
+        events=optional(EVENTS), total_steps=optional(whole(1, good=9)), steps_per_epoch=EPOCHS,
+        lr=optional(number(">= 0")), ax=AXES,
+    ),
+    "plot_lr_vs_loss": Row(
+        lrs=MEASURED._replace(good=[0.1, 0.2], more=(*MEASURED.more, ([0.1, -0.1], r"lrs must be >= 0, got -0.1"))),
+        losses=MEASURED, smooth=number("[0, 1)"), steps=optional(STEPS), ax=AXES,
+    ),
+    **{
+        name: Row(
+            schedule=CYCLES, steps=STEPS._replace(more=(*STEPS.more, ([2, 1], r"steps must increase.*got \[2, 1\]"))),
+            losses=MEASURED, total_steps=optional(whole(1, good=9)), steps_per_epoch=EPOCHS, **more,
+        )
+        for name, more in (("cycle_end_losses", {}), ("plot_cycle_ends", {"ax": AXES}))
+    },
+}  # fmt: skip
+EXEMPT = {
+    "main": "the command: its arguments are in COMMAND_LINE below",
+    "Program": "made by Schedule.resolve",
+    "Program.at": "asked by the writer; Program.__call__ is the same for people",
+    "Program.take": "asked by the writer; Program.curve is the same for people",
+    "Program.continued_by": "asked when a run goes on, of two programs",
+    "Preview": "made by preview()",
+    "Schedule.__rshift__": "an operator: see below",
+    "Detector.__or__": "an operator: see below",
+    "Detector.__and__": "an operator: see below",
+    "Detector.after_action": "given the state that update() has returned",
+    "Detector.because": "given the state that update() has returned",
+    "Detector.best": "given the state that update() has returned",
+    "Phase.bind": "called by Schedule.resolve, which makes the Span",
+    "Action.act": "called by ScheduledLR, which makes the Situation",
+    "Action.check": "called by ScheduledLR with its own Horizon",
+    "Action.idle": "called by ScheduledLR with its own Program",
+    "Track.names": "asked about every group that there is",
+    "LRCallback.concerns": "asked about every optimizer that there is",
+    "ScheduledLR.configured_as": "called by LRFinder",
+    "ScheduledLR.deferred": "called by the mixin and the conductor, which have checked the settings",
+    "LRArgumentParser": "its arguments are those of LightningArgumentParser",
+    "LRArgumentParser.error": "called by argparse",
+    "LRArgumentParser.instantiate_classes": "called by LightningCLI",
+}
+"""Public callables without a row, and why."""
+NO_SUGGESTION = {
+    "Schedule.beside": "any key is one",
+    "Program.__call__": "it runs at every update: suggesting costs a call",
+    "Detector.update": "it runs at every evaluation",
+    "ScheduledLR.step": "Lightning calls it at every update",
+    "Preview.__getitem__": "an operator",
+    "ScheduledLR.start": "called by Lightning's hooks",
+    "ScheduledLR.load_state_dict": "called by what restores checkpoints",
+}
+"""Rows whose misspelt keywords are refused in Python's own words, and why."""
+for name, row in ROWS.items():
+    row.settle(name)
+NAMELESS = {
+    "ScheduledLR.step": "its epoch is a name of torch's, for what nobody gives",
+    "ScheduledLR.load_state_dict": "the state is what it is about",
+    "Preview.__getitem__": "an operator",
+}
+"""Rows whose messages need not name the parameter, and why."""
+
+
+class Small(L.LightningModule):
+    """A module that can be previewed."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(1, 1)
+
+    def training_step(self, batch, batch_idx):
+        return self.layer(batch).sum()
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def quiet_trainer():
+    return L.Trainer(
+        max_steps=3, accelerator="cpu", callbacks=[LRWarmup(2)], logger=False, enable_progress_bar=False,
+        enable_model_summary=False, enable_checkpointing=False,
+    )  # fmt: skip
+
+
+# ---- What no table of parameters can say
 
 MISSPELT = [
-    (lambda: Warmup(4, start_facter=0.1), "Warmup has no parameter 'start_facter'; did you mean 'start_factor'"),
     (lambda: Warmup(4, zzz=1), "Warmup has no parameter 'zzz'; it takes duration, start_factor, shape"),
-    (lambda: Constant(4, facter=1), "Constant has no parameter 'facter'; did you mean 'factor'"),
-    (lambda: Linear(4, end_facter=0), "Linear has no parameter 'end_facter'; did you mean 'end_factor'"),
     (lambda: Cosine(4, eta_min=0), "Cosine has no parameter 'eta_min'; it takes duration, end_factor"),
-    (lambda: OneMinusSqrt(duratoin=4), "OneMinusSqrt has no parameter 'duratoin'; did you mean 'duration'"),
-    (lambda: Rex(duratoin=4), "Rex has no parameter 'duratoin'; did you mean 'duration'"),
-    (lambda: Polynomial(4, pwoer=2), "Polynomial has no parameter 'pwoer'; did you mean 'power'"),
-    (lambda: Exponential(0.5, decay_step=2), "Exponential has no parameter 'decay_step'; did you mean 'decay_steps'"),
-    (lambda: InverseTime(1, decay_step=2), "InverseTime has no parameter 'decay_step'; did you mean 'decay_steps'"),
-    (lambda: InverseSqrt(time_scale=2), "InverseSqrt has no parameter 'time_scale'; did you mean 'timescale'"),
-    (lambda: StepDecay(stepsize=2), "StepDecay has no parameter 'stepsize'; did you mean 'step_size'"),
-    (lambda: MultiStep(milestone=[2]), "MultiStep has no parameter 'milestone'; did you mean 'milestones'"),
-    (lambda: Cyclic(4, base_facter=0), "Cyclic has no parameter 'base_facter'; did you mean 'base_factor'"),
-    (lambda: CosineRestarts(4, cycle_mul=2), "CosineRestarts has no parameter 'cycle_mul'; did you mean 'cycle_mult'"),
-    (lambda: Temperature(cooldown="linear"), "Temperature has no parameter 'cooldown'; did you mean 'cooling'"),
-    (lambda: Custom(func=math.cos), "Custom has no parameter 'func'; did you mean 'fn'"),
-    (lambda: Chain(phase=[Cosine()]), "Chain has no parameter 'phase'; did you mean 'phases'"),
-    (lambda: Horizon(total_step=4), "unexpected keyword argument 'total_step'"),
-    (lambda: Patience(patiance=4), "Patience has no parameter 'patiance'; did you mean 'patience'"),
     (lambda: Window(size=4), "Window has no parameter 'size'; it takes window, threshold"),
-    (lambda: Trend(from_="relative"), "Trend has no parameter 'from_'; did you mean 'form'"),
-    (lambda: Reduce(facter=0.5), "Reduce has no parameter 'facter'; did you mean 'factor'"),
-    (lambda: Restart(rewarmup=3), "Restart has no parameter 'rewarmup'; did you mean 'rewarm'"),
-    (lambda: Freeze(duratoin=3), "Freeze has no parameter 'duratoin'; did you mean 'duration'"),
-    (lambda: Freeze(), "missing 1 required positional argument: 'duration'"),
-    (lambda: Adapt(max_scal=3), "Adapt has no parameter 'max_scal'; did you mean 'max_scale'"),
-    (lambda: Cooldown(form="linear"), "Cooldown has no parameter 'form'; it takes duration, shape"),
     (lambda: Stop(now=True), "Stop has no parameter 'now'; it takes none"),
-    (lambda: rule(nan_polcy="count"), "Rule has no parameter 'nan_polcy'; did you mean 'nan_policy'"),
-    (lambda: Rule(Patience(3), Reduce(), "loss", "min"), "by position and all else by name, got"),
-    (lambda: Rule(Patience(3), Reduce()), "missing 1 required positional argument: 'monitor'"),
-    (lambda: LRWarmup(4, start_facter=0.1), "LRWarmup has no parameter 'start_facter'; did you mean 'start_factor'"),
-    (lambda: LRWarmup(4, 0.1), "by position and all else by name, got"),
-    (lambda: LRWarmup(4, total_step=9), "LRWarmup has no parameter 'total_step'; did you mean 'total_steps'"),
-    (lambda: LRMultiPhaseDecay(phase=[]), "LRMultiPhaseDecay has no parameter 'phase'; did you mean 'phases'"),
-    (lambda: LRController(rule=[]), "LRController has no parameter 'rule'; did you mean 'rules'"),
-    (
-        lambda: LRPlateauReduction("loss", patiance=3),
-        "LRPlateauReduction has no parameter 'patiance'; did you mean 'patience'",
-    ),
-    (lambda: LRPlateauReduction(), "missing 1 required positional argument: 'monitor'"),
-    (lambda: LRPlateauReduction("loss", "min"), "by position and all else by name, got"),
-    (
-        lambda: LRStagnationRestart("loss", peak_gamma=1),
-        "LRStagnationRestart has no parameter 'peak_gamma'; did you mean 'peak_decay'",
-    ),
-    (lambda: LRFreeze("loss", durration=3), "LRFreeze has no parameter 'durration'; did you mean 'duration'"),
-    (lambda: LRFreeze("loss"), "missing 1 required keyword-only argument: 'duration'"),
-    (lambda: LRLogger(every_n_step=3), "LRLogger has no parameter 'every_n_step'; did you mean 'every_n_steps'"),
     (lambda: LRLogger(optimizer=3), "LRLogger has no parameter 'optimizer'; it takes every_n_steps"),
-    (lambda: scheduled(total_step=3), r"ScheduledLR.* 'total_step'"),
+    (lambda: wsd(zzz=4), "wsd has no parameter 'zzz'; it takes warmup, cooldown, shape, end_factor"),
+    (
+        lambda: LRScheduleMixin().scheduled(sgd(), Cosine(), zzz=3),
+        r"^LRScheduleMixin.scheduled has no .*'zzz'; it takes op",
+    ),
+    (lambda: LRWarmup(4, 0.1), "by position and all else by name, got"),
+    (lambda: LRPlateauReduction("loss", "min"), "by position and all else by name, got"),
+    (lambda: Rule(Patience(3), Reduce(), "loss", "min"), "by position and all else by name, got"),
     (lambda: ScheduledLR(sgd(), Cosine(), 9), "by position and all else by name, got"),
-    (lambda: wsd(warmpu=4), r"wsd\(\) got an unexpected keyword argument 'warmpu'"),
+    (
+        lambda: Cosine().resolve(Horizon(9), "cut"),
+        "^Schedule.resolve takes horizon by position and all else by name, got 2",
+    ),
+    (lambda: wsd(1, 2, "linear", 0.0, 5), "^wsd takes warmup, cooldown, shape, end_factor by position and all else"),
+    (
+        lambda: Control(1.0, 0, 0, 0, 0, 1, 1, 1),
+        "^Control takes scale, rewarm, .*den by position and all else by name, got 8",
+    ),
+    (lambda: Freeze(), "missing 1 required positional argument: 'duration'"),
+    (lambda: Rule(Patience(3), Reduce()), "missing 1 required positional argument: 'monitor'"),
+    (lambda: LRPlateauReduction(), "missing 1 required positional argument: 'monitor'"),
+    (lambda: LRFreeze("loss"), "missing 1 required keyword-only argument: 'duration'"),
     (lambda: Warmup(), "missing 1 required positional argument: 'duration'"),
     (lambda: Cosine() >> Cosine, "unsupported operand"),
     (lambda: Cosine() >> 5, "unsupported operand"),
+    (lambda: Cosine() >> [Linear(3)], "unsupported operand"),
 ]
 
 RUN = Horizon(10)
@@ -447,8 +756,8 @@ OTHERS = [
     ("Horizon: an epoch of 0", lambda: Horizon(9, [3, 0]), "steps_per_epoch must be a whole number >= 1, got 0"),
     # resolving
     ("resolve: a number", lambda: Cosine().resolve(10), r"resolve: horizon must be a Horizon\(total_steps, .* got 10"),
-    ("curve: 0", lambda: Cosine().curve(0), "Horizon: total_steps must be a whole number >= 1, got 0"),
-    ("curve: float", lambda: Cosine().curve(1e3), "Horizon: total_steps must be a whole number >= 1, got 1000.0"),
+    ("curve: 0", lambda: Cosine().curve(0), "curve: total_steps must be a whole number >= 1, got 0"),
+    ("curve: float", lambda: Cosine().curve(1e3), "curve: total_steps must be a whole number >= 1, got 1000.0"),
     (
         "longer than the run",
         lambda: (Warmup(4) >> Cosine(8)).resolve(RUN),
@@ -513,7 +822,11 @@ OTHERS = [
     # programs
     ("a negative update", lambda: Cosine().resolve(RUN)(-1), "a program starts at update 0, got -1"),
     ("a negative position", lambda: Cosine().resolve(RUN).at(-1, 3), "a program starts at update 0, got -1/3"),
-    ("a negative start", lambda: Cosine().resolve(RUN).curve(5, -2), "a program starts at update 0, got start=-2"),
+    (
+        "a negative start",
+        lambda: Cosine().resolve(RUN).curve(5, -2),
+        "^Program.curve: start must be a whole number >= 0, got -2",
+    ),
     ("a NaN update", lambda: Cosine().resolve(RUN)(NAN), "Program: step must be a whole number of updates, got nan"),
     ("a float update", lambda: Cosine().resolve(RUN)(2.5), "Program: step must be a whole number of updates, got 2.5"),
     ("a bool update", lambda: Cosine().resolve(RUN)(True), r"Program: step must be .*, got True \(a bool\)"),
@@ -782,6 +1095,127 @@ OTHERS = [
     ),
     ("a number for a schedule", lambda: as_schedule(5, "here"), "here must be a schedule or a list of phases, got 5"),
     ("a text for a schedule", lambda: as_schedule("Cosine", "here"), "here must be a schedule or a list of phases"),
+    # within what a file says, the place is named
+    *(
+        (f"{what} in a file", call, f"^{words}")
+        for what, call, words in [
+            (
+                "a phase's duration",
+                lambda: LRMultiPhaseDecay([{"class_path": "Cosine", "duration": 0.5}]),
+                r"LRMultiPhaseDecay: phases\[0\]: Cosine: duration is a bare float, 0.5",
+            ),
+            (
+                "a rule's duration",
+                lambda: LRController(rules=[rule(), in_file(until="5 batches")]),
+                r"LRController: rules\[1\]: Rule: until has the unknown unit 'batches'",
+            ),
+            (
+                "an action's duration",
+                lambda: scheduled(rules=[in_file(do={"_target_": "Freeze", "duration": 0})]),
+                r"ScheduledLR: rules\[0\]: Rule: do: Freeze: duration must be positive, got 0",
+            ),
+            (
+                "a duration of what is done on resume",
+                lambda: LRController(on_resume={"class_path": "Cooldown", "duration": True}),
+                r"LRController: on_resume: Cooldown: duration must be a duration, got True",
+            ),
+            (
+                "a rule's cooldown",
+                lambda: LRController(rules=[in_file(cooldown=2.5)]),
+                r"LRController: rules\[0\]: Rule: cooldown must be a whole number >= 0, got 2.5",
+            ),
+            (
+                "a rule's mode",
+                lambda: scheduled(rules=[in_file(mode="minn")]),
+                r"ScheduledLR: rules\[0\]: Rule: mode must be one of 'min', 'max', got 'minn' .*did you mean 'min'",
+            ),
+            (
+                "a preset's parameter",
+                lambda: Chain([{"class_path": "wsd", "init_args": {"warmup": 0.1}}]),
+                r"Chain: phases\[0\]: wsd: warmup is a bare float, 0.1",
+            ),
+        ]
+    ),
+    (
+        "final temperature of an exponential cooling",
+        lambda: Temperature(2, 0, "exponential"),
+        r"^Temperature: final_temperature \(which must not lie above the initial one\) must be a number in \(0, 2\]",
+    ),
+    # what is beside
+    (
+        "Beside: none",
+        lambda: Beside(Cosine(), {}),
+        "^beside: name the other keys, such as momentum= or weight_decay=, got",
+    ),
+    (
+        "Beside: a number for a key",
+        lambda: Beside(Cosine(), {5: Linear()}),
+        "^beside: a key must be a key of the param.* 5",
+    ),
+    (
+        "beside: params",
+        lambda: Cosine().beside(params=Linear()),
+        "^beside: a key must be a key of the .*, got 'params'",
+    ),
+    # measurements
+    ("no measurements", lambda: plot_lr_vs_loss([], []), "^plot_lr_vs_loss: none of the losses and lrs are finite"),
+    (
+        "unequal",
+        lambda: plot_lr_vs_loss([1.0], []),
+        "^plot_lr_vs_loss: lrs and losses must be equally many, got 1 and 0",
+    ),
+    ("all NaN", lambda: plot_lr_vs_loss([0.1], [NAN]), "^plot_lr_vs_loss: none of the losses and lrs are finite"),
+    ("no steps", lambda: cycle_end_losses(Cyclic(2), [], []), r"^cycle_end_losses: steps must increase, .* got \[\]"),
+    (
+        "no cycles in a picture",
+        lambda: plot_cycle_ends(Cosine(), [1], [1.0], 10),
+        r"^plot_cycle_ends: no cycle ends within 10 updates of Cosine\(\)",
+    ),
+    (
+        "events of two schedules",
+        lambda: plot_events(Linear(), [EVENT, EVENT._replace(track=1)], 9),
+        r"^plot_events: these are the events of several schedules, of the tracks \[0, 1\]",
+    ),
+    ("plot: a label for several", lambda: plot([Cosine()], label="x"), "^plot: label='x' names one schedule"),
+    (
+        "replay: a schedule's own number of updates",
+        lambda: replay(Cosine(), [], 9),
+        r"^replay: program must be a Program, such as schedule.resolve\(Horizon\(total_steps\)\), got Cosine\(\)",
+    ),
+    (
+        "a decay without layers",
+        lambda: param_groups(torch.nn.Linear(2, 2), 0.1, layer_decay=0.5),
+        "^param_groups: layer_decay=0.5 needs layers=",
+    ),
+    # several optimizers
+    (
+        "a list with something else",
+        lambda: LRScheduleMixin().scheduled([sgd(), 5], Cosine(), total_steps=9),
+        "^LRScheduleMixin.scheduled: optimizer must be a torch.optim.Optimizer or a list of them, got 5",
+    ),
+    (
+        "more optimizers than schedules",
+        lambda: LRScheduleMixin().scheduled([sgd(), sgd()], [Cosine()], total_steps=9),
+        "^LRScheduleMixin.scheduled: 2 optimizers need as many schedules, .* got 1, 2 and 2",
+    ),
+    # a detector by hand
+    (
+        "a state of another",
+        lambda: Window(3).update(5, 1.0),
+        r"^Window.update: state must be what init\(\) or update\(\)",
+    ),
+    (
+        "a pair's state",
+        lambda: (Patience() | Trend()).update((), 1.0),
+        r"^Either.update: state must be what init\(\) or",
+    ),
+    (
+        "a pair's value",
+        lambda: (p := Patience() & Trend()).update(p.init(), "1"),
+        "^Patience.update: .*value must be a numb",
+    ),
+    ("no curve", lambda: parse(""), "^a schedule expression is empty: write one such as"),
+    ("an unknown sign", lambda: parse("Cosine() §"), "^column 10: "),
 ]
 
 MISSPELT_IN_FILES = [
@@ -813,90 +1247,7 @@ MISSPELT_IN_FILES = [
 ]
 
 
-def owner(name):
-    """What the message names: the phase that a preset builds speaks for it."""
-    return name.split("'s ")[-1]
-
-
 BAD = [
-    *(
-        (
-            f"{name}: {what}",
-            lambda call=call, value=value: call(value),
-            ValueError,
-            f"^{owner(name)} {words}",
-        )
-        for name, call in DURATIONS
-        for what, value, words in BAD_DURATIONS
-    ),
-    *(
-        (
-            f"{name} = {str(value)[:9]}",
-            lambda call=call, value=value: call(value),
-            ValueError,
-            f"^{owner(name)}.* {allowed}, got {shown}",
-        )
-        for name, call, allowed, outside in NUMBERS
-        for value, shown in [*NOT_NUMBERS, *((x, str(x)) for x in outside)]
-    ),
-    *(
-        (
-            f"{name} = {bad!r}",
-            lambda call=call, bad=bad: call(bad),
-            ValueError,
-            f"^{name}.* must be one of .*, got '{bad}' \\(a str\\); did you mean '{near}'",
-        )
-        for name, call, bad, near in CHOICES
-    ),
-    *(
-        (
-            f"{name} = {bad!r}",
-            lambda call=call, bad=bad: call(bad),
-            ValueError,
-            f"^{name}.* must be one of .*, got {bad!r}",
-        )
-        for name, call, _, _ in CHOICES
-        for bad in (None, 3)
-    ),
-    *(
-        (
-            f"{name} = {bad!r}",
-            lambda call=call, bad=bad: call(bad),
-            ValueError,
-            f"^{name} must be one of .*, got {words}",
-        )
-        for name, call, misspelt, near in OPTIONAL_CHOICES
-        for bad, words in [(misspelt, f"'{misspelt}' \\(a str\\); did you mean '{near}'"), (3, "3"), (True, "True")]
-    ),
-    *(
-        (f"{name}: {what}", lambda call=call, value=value: call(value), ValueError, f"^{name} {words}")
-        for name, call in DURATIONS_OR_0
-        for what, value, words in [
-            *((what, value, words) for what, value, words in BAD_DURATIONS if "must be positive" not in words),
-            ("negative", -3, "must be >= 0, got -3: write 500"),
-            ("None", None, r"must be a duration, got None"),
-        ]
-    ),
-    *(
-        (
-            f"{name} = {value!r}",
-            lambda call=call, value=value: call(value),
-            ValueError,
-            f"^{name} must be a whole number >= {low}, got {shown}",
-        )
-        for name, call, low, optional in WHOLE_NUMBERS
-        for value, shown in [*NOT_WHOLE, (low - 1, str(low - 1)), *([] if optional else [(None, "None")])]
-    ),
-    *(
-        (
-            f"{name} = {value!r}",
-            lambda call=call, value=value: call(value),
-            ValueError,
-            f"^{name} must be True or False, got {value!r}",
-        )
-        for name, call in FLAGS
-        for value in (0, 1, None, "yes", 0.5)
-    ),
     *((words, call, TypeError, words) for call, words in [*MISSPELT, *MISSPELT_IN_FILES]),
     *((what, call, ValueError, words) for what, call, words in OTHERS),
 ]
@@ -907,6 +1258,165 @@ def test_bad_input_is_refused_in_words_that_say_what_and_what_was_given(label, c
     with pytest.raises(kind, match=words) as caught:
         call()
     assert type(caught.value) is kind
+
+
+# ---- Every row
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_what_is_good_is_accepted(name, capsys):
+    ROWS[name].call()
+
+
+CASES = [(name, key) for name, row in ROWS.items() for key in row.kinds]
+
+
+@pytest.mark.parametrize(("name", "parameter"), CASES)
+def test_every_parameter_refuses_what_it_does_not_take_and_says_what_it_was_given(name, parameter):
+    row, wrong = ROWS[name], []
+    for value, words in row.kinds[parameter].refused():
+        try:
+            row.call(**{parameter: value})
+        except Exception as error:
+            said = str(error.args[0])
+            named = name in NAMELESS or re.search(rf"\b{parameter}\b", said)
+            given = repr(value)[:7] in said or not any(value is junk for junk in JUNK)  # else it shows a part of it
+            if not (
+                type(error) is row.error and re.match(row.who, said) and named and re.search(words, said) and given
+            ):
+                wrong.append(f"{value!r:.60}: {type(error).__name__}: {error}, and not {row.who}: {parameter} {words}")
+        else:
+            wrong.append(f"{value!r:.60}: accepted")
+    assert not wrong, "\n".join([f"{name}({parameter}=…)", *wrong])
+
+
+@pytest.mark.parametrize(
+    ("name", "parameter"),
+    [case for case in CASES if case[0] not in NO_SUGGESTION],
+)
+def test_a_misspelt_keyword_is_refused_with_the_nearest_one(name, parameter):
+    row = ROWS[name]
+    values, wrong = row.good(), misspelt(parameter)
+    values[wrong] = values.pop(parameter)
+    with pytest.raises(
+        TypeError, match=rf"^{re.escape(row.called)} has no parameter '{wrong}'; did you mean '{parameter}'\?"
+    ):
+        row.fn()(**values)
+
+
+# ---- The command line
+
+AMOUNTS = ("0", "-1", "nan", "True", "x", "")
+COMMAND_LINE = [
+    *(
+        (["preview", "Cosine()", f"{option}={value}", *more], f"{option} must be a whole number >= 1", value)
+        for option, more in (("--total-steps", ()), ("--steps-per-epoch", ("--total-steps", "9")))
+        for value in (*AMOUNTS, "1.5", "inf")
+    ),
+    *(
+        (["preview", "Cosine()", "--total-steps", "9", f"--lr={value}"], "--lr must be a number > 0", value)
+        for value in (*AMOUNTS, "inf")
+    ),
+    *(
+        (
+            [command, what, misspelt(option) + "=1"],
+            f"unrecognized arguments: {misspelt(option)}",
+            f"did you mean '{option}'",
+        )
+        for command, what, options in (
+            ("preview", "Cosine()", ("--steps-per-epoch", "--lr", "--png", "--csv")),
+            ("report", "runs", ("--out",)),
+            ("events", "runs", ("--json",)),
+        )
+        for option in options
+    ),
+    *(
+        ([misspelt(name)], "invalid choice", f"did you mean '{name}'")
+        for name in ("preview", "report", "events", "schedules")
+    ),
+    (["schedules", "Cosin"], "there is no schedule 'Cosin'", "did you mean 'Cosine'"),
+    (
+        ["preview", "Cosine(end_facter=1)", "--total-steps", "9"],
+        "column 8: Cosine has no parameter 'end_facter'",
+        "'end_factor'?",
+    ),
+    (["preview", " ", "--total-steps", "9"], "WHAT is empty", "or an expression such as"),
+    *((argv, "main: argv must be a list of texts, such as", repr(argv)) for argv in (5, "preview", True, {}, ALIEN)),
+    *(([argv], "main: argv must be a list of texts, such as", repr(argv)) for argv in (5, None, NAN, [])),
+]
+
+
+@pytest.mark.parametrize(("argv", "words", "more"), COMMAND_LINE, ids=[str(argv) for argv, *_ in COMMAND_LINE])
+def test_the_command_refuses_in_one_line_with_exit_code_2(argv, words, more, capsys):
+    try:
+        code = main(argv)
+    except SystemExit as stop:  # of argparse
+        code = stop.code
+    said = capsys.readouterr()
+    assert (code, said.out, said.err.count("\n")) == (2, "", 1)
+    assert said.err.startswith("lightning-lr: error: ")
+    assert words in said.err
+    assert more in said.err
+
+
+# ---- Nothing is left out
+
+
+def public(names):
+    """What takes something: callables by their names, and methods by the first class of ours that has them."""
+    out = {}
+    for name, thing in names.items():
+        if callable(thing):
+            out[name] = thing
+        for method in dir(thing) if isinstance(thing, type) else ():
+            whose = [cls for cls in thing.__mro__ if method in vars(cls)]
+            ours = [cls for cls in whose if cls.__module__.startswith("lightning_lr")]
+            operator = method in ("__call__", "__getitem__", "__rshift__", "__or__", "__and__")
+            called_by_lightning = any(cls.__module__.startswith("lightning.") for cls in whose)
+            if ours and not called_by_lightning and (operator or not method.startswith("_")):
+                out[f"{ours[-1].__name__}.{method}"] = getattr(thing, method)
+    return {name: thing for name, thing in out.items() if callable(thing) and set(parameters(thing)) - {"self"}}
+
+
+PUBLIC = {**{name: getattr(lightning_lr, name) for name in lightning_lr.__all__}, "parse": parse, "main": main}
+
+
+def test_every_public_callable_has_a_row_or_a_reason():
+    found = set(public(PUBLIC))
+    assert found - set(ROWS) - set(EXEMPT) == set(), "give each a row in ROWS, or a reason in EXEMPT"
+    assert (set(ROWS) | set(EXEMPT)) - found == set(), "there is no such callable any more"
+    assert set(ROWS) & set(EXEMPT) == set()
+
+
+def test_every_parameter_has_a_kind():
+    for name, thing in public(PUBLIC).items():
+        if name in ROWS:
+            assert set(ROWS[name].kinds) == set(parameters(thing)) - {"self"}, name
+            assert set(ROWS[name].given) <= set(ROWS[name].kinds), name
+
+
+def test_a_new_callable_without_a_row_is_found():
+    class Slope(Detector):
+        def __init__(self, least=0.1): ...
+
+        def steeper(self, than): ...
+
+        def angle(self): ...
+
+    Slope.__module__ = "lightning_lr.core.detectors"
+    found = public({**PUBLIC, "Slope": Slope, "halved": lambda lr: lr / 2, "NAME": "a"})
+    assert set(found) - set(public(PUBLIC)) == {"Slope", "Slope.steeper", "halved"}
+
+
+def test_every_kind_refuses_what_is_of_no_type_empty_containers_and_no_numbers():
+    kinds = {(name, key): kind for name, row in ROWS.items() for key, kind in row.kinds.items()}
+    for case, kind in kinds.items():
+        if not isinstance(kind, Theirs):
+            tried, good = [repr(value) for value, _ in kind.refused()], made(kind.good)
+            assert repr(ALIEN) in tried, case
+            assert {"[]", "{}"} <= set(tried) or isinstance(good, (list, dict, bool)) or None in kind.allows, case
+            if type(good) in (int, float) and "number" in kind.words and case[0] not in ("Detector.update", "Event"):
+                assert {"True", "nan", "inf"} <= set(tried), case
 
 
 # ---- What is accepted, whatever container it comes in

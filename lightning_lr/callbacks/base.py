@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from lightning.pytorch.callbacks import Callback
 
 from lightning_lr.core.actions import Action
-from lightning_lr.core.checks import choice, flag, suggesting, whole
+from lightning_lr.core.checks import as_key, choice, flag, suggesting, whole
 from lightning_lr.core.rules import Rule
 from lightning_lr.core.schedules.base import Schedule
-from lightning_lr.core.tracks import as_groups, as_key
+from lightning_lr.core.tracks import as_groups
 from lightning_lr.scheduler import HORIZON_CHANGES, LR_CHANGES
 
 if TYPE_CHECKING:

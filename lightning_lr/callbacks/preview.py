@@ -17,7 +17,7 @@ from lightning_lr.callbacks import quirks
 from lightning_lr.callbacks.base import LRCallback
 from lightning_lr.callbacks.reporter import plan_of
 from lightning_lr.callbacks.wishes import LRLogger
-from lightning_lr.core.checks import is_a
+from lightning_lr.core.checks import did_you_mean, is_a, shown, suggesting, whole
 from lightning_lr.reporting.recorder import Source
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ class Preview(Mapping[str, "npt.NDArray[np.float64]"]):
         self.plan = plan
 
     def __getitem__(self, tag: str) -> npt.NDArray[np.float64]:
+        if not isinstance(tag, str) or tag not in self._curves:
+            raise KeyError(f"no curve {tag!r} in this preview{did_you_mean(tag, self)}; it has {', '.join(self)}")
         return self._curves[tag]
 
     def __iter__(self) -> Iterator[str]:
@@ -96,6 +98,7 @@ class _Stop(Callback):
         return {tag: base * factors[place] for tag, base, place in source.curves() if place < len(factors)}
 
 
+@suggesting
 def preview(
     trainer: Trainer,
     model: LightningModule,
@@ -119,7 +122,14 @@ def preview(
     Raises:
         ValueError: what ``fit`` would raise at its start; nothing schedules the lr; a run without an end.
     """
-    stop = _Stop(steps)
+    for value, classes, name in (
+        (trainer, ("Trainer",), "trainer"),
+        (model, ("LightningModule", "OptimizedModule"), "model"),
+        (datamodule, ("LightningDataModule", "NoneType"), "datamodule"),
+    ):
+        if not any(is_a(value, cls) for cls in classes):
+            raise ValueError(f"preview: {name} must be a {classes[0]}, got {shown(value)}")
+    stop = _Stop(None if steps is None else whole(steps, "preview: steps", low=1))
     every: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     wishes = [copy.copy(c) for c in every if isinstance(c, LRCallback) and not isinstance(c, LRLogger)]
     changes = [copy.copy(c) for c in every if is_a(c, "GradientAccumulationScheduler")]

@@ -6,10 +6,12 @@ import functools
 import inspect
 import math
 import numbers
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from fractions import Fraction
 from typing import Any, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 
 def shown(value: object) -> str:
@@ -88,6 +90,80 @@ def choice(value: object, allowed: Iterable[str], where: str) -> str:
     raise ValueError(f"{where} must be one of {listed}, got {shown(value)}{did_you_mean(value, options)}")
 
 
+def text(value: object, where: str, what: str = "a text", *, empty: bool = False) -> str:
+    """``value`` if it is a str, and not an empty one, or ``ValueError``; ``what`` says what it is to be."""
+    if isinstance(value, str) and (value or empty):
+        return value
+    raise ValueError(f"{where} must be {what}, got {shown(value)}")
+
+
+def as_key(value: object, where: str) -> str:
+    """``value`` as a key of parameter groups, or ``ValueError``."""
+    if isinstance(value, str) and value not in ("", "params", "name") and not value.startswith("initial_"):
+        return value
+    raise ValueError(
+        f"{where} must be a key of the parameter groups, such as 'lr' or 'weight_decay', got {shown(value)}"
+    )
+
+
+def exact(value: object, where: str) -> Fraction:
+    """``value`` as an exact position on the time axis, or ``ValueError``: a float is none.
+
+    >>> exact(3, "Horizon.after: position")
+    Fraction(3, 1)
+    """
+    if isinstance(value, numbers.Rational) and not isinstance(value, bool):
+        return Fraction(int(value.numerator), int(value.denominator))
+    raise ValueError(f"{where} must be a whole number or a Fraction, got {shown(value)}")
+
+
+def instance(value: object, cls: type[T] | tuple[type[T], ...], where: str, what: str) -> T:
+    """``value`` if it is of this class, or ``ValueError``; ``what`` says how one is made."""
+    if isinstance(value, cls):
+        return value
+    raise ValueError(f"{where} must be {what}, got {shown(value)}")
+
+
+def items(value: object, where: str, what: str) -> list[Any]:
+    """The items of a list, in whatever container they come, or ``ValueError``: texts, mappings and sets are no lists.
+
+    >>> items((1, 2), "plot: schedule", "a list")
+    [1, 2]
+    """
+    if isinstance(value, (str, bytes, Mapping, Set)) or not isinstance(value, Iterable):
+        raise ValueError(f"{where} must be {what}, got {shown(value)}")
+    try:
+        return list(value)
+    except TypeError:  # an array without dimensions
+        raise ValueError(f"{where} must be {what}, got {shown(value)}") from None
+
+
+def measured(values: object, where: str) -> list[float]:
+    """What was measured, as floats, NaN and infinities among them; or ``ValueError`` naming the place of what is none.
+
+    Numbers of numpy and of torch are numbers.
+
+    >>> measured([2.5, 1], "plot_lr_vs_loss: losses")
+    [2.5, 1.0]
+    >>> measured([2.5, "1"], "plot_lr_vs_loss: losses")
+    Traceback (most recent call last):
+    ValueError: plot_lr_vs_loss: losses[1] must be a number, got '1' (a str)
+    """
+    return [real(value, f"{where}[{i}]") for i, value in enumerate(items(values, where, "a list of numbers"))]
+
+
+def real(value: object, where: str) -> float:
+    """``value`` as a float, which may be NaN or infinite, or ``ValueError``: what a metric had."""
+    if getattr(value, "shape", None) == ():  # of numpy or torch
+        value = value.item()  # type: ignore[attr-defined]
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except OverflowError:  # an int beyond every float
+            return math.copysign(math.inf, value)
+    raise ValueError(f"{where} must be a number, got {shown(value)}")
+
+
 def is_a(thing: object, name: str) -> bool:
     """Whether it is of the class of this name or of one derived from it, in whichever of Lightning's two packages.
 
@@ -105,47 +181,84 @@ def did_you_mean(value: object, options: Iterable[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
-def parameters_of(init: Callable[..., Any]) -> tuple[str, ...]:
-    """The names that ``init`` takes after ``self``, without ``*`` and ``**``."""
-    code = init.__code__
-    return tuple(code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount])
+def parameters_of(fn: Callable[..., Any]) -> tuple[str, ...]:
+    """The names that ``fn`` takes, without ``self``, ``*`` and ``**``."""
+    code = fn.__code__
+    return tuple(code.co_varnames[_bound(fn) : code.co_argcount + code.co_kwonlyargcount])
 
 
-def suggesting(init: F) -> F:
-    """``init`` with a ``TypeError`` for a misspelt keyword that names the parameter it may have meant.
+def _bound(fn: Callable[..., Any]) -> int:
+    """1 for a method, whose first parameter is what it is called on, else 0."""
+    return int(fn.__code__.co_varnames[:1] in (("self",), ("cls",), ("_cls",)))
 
-    An ``init`` that takes ``**options`` hands them on to a base class, whose own check then knows the names of both.
+
+def suggesting(fn: F) -> F:
+    """``fn`` with a ``TypeError`` for a misspelt keyword that names the parameter it may have meant.
+
+    An ``__init__`` that takes ``**options`` hands them on to a base class, whose own check then knows the names of
+    both. It costs a call: what runs at every update goes without.
+
+    >>> @suggesting
+    ... def scaled(lr, factor=2.0): ...
+    >>> scaled(0.1, facter=3.0)
+    Traceback (most recent call last):
+    TypeError: scaled has no parameter 'facter'; did you mean 'factor'?
     """
-    own = parameters_of(init)
-    hands_on = bool(init.__code__.co_flags & inspect.CO_VARKEYWORDS)
-    takes = own[: init.__code__.co_argcount - 1]
-    any_number = bool(init.__code__.co_flags & inspect.CO_VARARGS)
+    own, bound = parameters_of(fn), _bound(fn)
+    hands_on = bool(fn.__code__.co_flags & inspect.CO_VARKEYWORDS)
+    takes = own[: fn.__code__.co_argcount - bound]
+    any_number = bool(fn.__code__.co_flags & inspect.CO_VARARGS)
 
-    @functools.wraps(init)
-    def checked(self: object, *args: Any, **kwargs: Any) -> Any:
-        if len(args) > len(takes) and not any_number:
+    @functools.wraps(fn)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        if len(args) - bound > len(takes) and not any_number:
             raise TypeError(
-                f"{type(self).__name__} takes {', '.join(takes) or 'nothing'} by position and all else by name, got "
-                f"{len(args)} arguments by position (several values for one parameter go into a list)"
+                f"{_called(fn, args)} takes {', '.join(takes) or 'nothing'} by position and all else by name, got "
+                f"{len(args) - bound} arguments by position (several values for one parameter go into a list)"
             )
         unknown = [key for key in kwargs if key not in own]
         if unknown and not hands_on:
-            raise TypeError(_misspelt(type(self), unknown[0]))
+            raise TypeError(_misspelt(fn, args, unknown[0]))
         try:
-            return init(self, *args, **kwargs)
+            return fn(*args, **kwargs)
         except TypeError:
-            known = _parameters_of_class(type(self)) if unknown else []
+            known = _known(fn, args) if unknown else ()
             misspelt = [key for key in unknown if key not in known]
             if misspelt:  # rather than that another one is missing
-                raise TypeError(_misspelt(type(self), misspelt[0])) from None
+                raise TypeError(_misspelt(fn, args, misspelt[0])) from None
             raise
 
     return checked  # type: ignore[return-value]
 
 
-def _parameters_of_class(cls: type) -> list[str]:
+def fields_checked(cls: type, **checks: Callable[[object, str], object]) -> None:
+    """Let the constructor of a ``NamedTuple`` check its fields and suggest the name of a misspelt one.
+
+    ``_replace`` and ``_make`` check nothing: the package uses them for what it has made itself.
+    """
+    make = suggesting(cls.__new__)
+
+    @functools.wraps(make)
+    def checked(_cls: Any, *args: Any, **kwargs: Any) -> Any:
+        made = make(_cls, *args, **kwargs)
+        return _cls._make(checks[name](value, f"{cls.__name__}: {name}") for name, value in made._asdict().items())
+
+    cls.__new__ = checked  # type: ignore[assignment]
+
+
+def _called(fn: Callable[..., Any], args: tuple[Any, ...]) -> str:
+    """What was called, in the user's words: a class by its name, whichever base class has the constructor."""
+    if fn.__name__ == "__init__":
+        return type(args[0]).__name__
+    return args[0].__name__ if fn.__name__ == "__new__" else fn.__qualname__
+
+
+def _known(fn: Callable[..., Any], args: tuple[Any, ...]) -> Sequence[str]:
+    """The names that a call may give, those included that a constructor hands on to base classes."""
+    if fn.__name__ != "__init__":
+        return parameters_of(fn)
     names: list[str] = []
-    for base in cls.__mro__[:-1]:
+    for base in type(args[0]).__mro__[:-1]:
         init = getattr(vars(base).get("__init__"), "__wrapped__", None)
         names += [] if init is None else [name for name in parameters_of(init) if name not in names]
         if init is not None and not init.__code__.co_flags & inspect.CO_VARKEYWORDS:
@@ -153,7 +266,7 @@ def _parameters_of_class(cls: type) -> list[str]:
     return names
 
 
-def _misspelt(cls: type, key: str) -> str:
-    names = _parameters_of_class(cls)
-    listed = ", ".join(names) or "none"
-    return f"{cls.__name__} has no parameter {key!r}{did_you_mean(key, names) or '; it takes ' + listed}"
+def _misspelt(fn: Callable[..., Any], args: tuple[Any, ...], key: str) -> str:
+    names = _known(fn, args)
+    takes = did_you_mean(key, names) or f"; it takes {', '.join(names) or 'none'}"
+    return f"{_called(fn, args)} has no parameter {key!r}{takes}"

@@ -12,8 +12,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from lightning_lr.core.checks import (
+    choice,
+    fields_checked,
+    instance,
+    items,
+    number,
+    real,
+    shown,
+    suggesting,
+    text,
+    whole,
+)
 from lightning_lr.core.durations import Horizon
 from lightning_lr.core.program import SCALAR, Program
 from lightning_lr.core.schedules import Cosine, Linear, OneMinusSqrt
@@ -43,6 +56,12 @@ class Control(NamedTuple):
         return list(self)
 
 
+fields_checked(
+    Control,
+    scale=partial(number, low=0),
+    **dict.fromkeys(("rewarm", "origin", "hold_until", "offset", "num"), whole),
+    den=partial(whole, low=1),
+)
 UNTOUCHED = Control()
 
 
@@ -60,6 +79,7 @@ class Finish(NamedTuple):
 
 _FINISHES: dict[str, Callable[[int], Schedule]] = {"linear": Linear, "cosine": Cosine, "one_minus_sqrt": OneMinusSqrt}
 FINISHES = tuple(_FINISHES)
+fields_checked(Finish, shape=lambda value, where: choice(value, FINISHES, where), length=partial(whole, low=1))
 
 
 class Event(NamedTuple):
@@ -92,21 +112,75 @@ class Event(NamedTuple):
         return {**fields, "control": self.control.state()}
 
     @classmethod
+    @suggesting
     def of(cls, state: Mapping[str, Any]) -> Event:
-        """The event of a saved state."""
+        """The event of a saved state. Errors: ``ValueError`` where that is none, or a field of it cannot be."""
+        lacking = [name for name in cls._fields[:5] if not isinstance(state, Mapping) or name not in state]
+        if lacking:
+            raise ValueError(
+                f"Event.of: state must be what Event.state() returns, with {lacking[0]!r}, got {shown(state)}"
+            )
+        fields = {k: v for k, v in state.items() if k in cls._fields}
+        control = items(state["control"], "Event.of: state['control']", "a list of its numbers")
         finish = state.get("finish")
-        known = {k: v for k, v in state.items() if k in cls._fields}
-        return cls(
-            **{**known, "control": Control(*state["control"]), "finish": None if finish is None else Finish(*finish)}
-        )
+        try:
+            fields |= {"control": Control(*control), "finish": None if finish is None else Finish(*finish)}
+            return cls(**fields)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"Event.of: state: {error}") from None
 
 
+def _or_none(check: Callable[[object, str], object], value: object, where: str) -> object:
+    return None if value is None else check(value, where)
+
+
+fields_checked(
+    Event,
+    step=whole,
+    kind=text,
+    before=partial(number, low=0),
+    after=partial(number, low=0),
+    control=lambda value, where: instance(value, Control, where, "a Control"),
+    detail=partial(text, empty=True),
+    track=partial(whole, low=-1),
+    rule=partial(text, empty=True),
+    monitor=partial(text, empty=True),
+    value=partial(_or_none, real),
+    best=partial(_or_none, real),
+    epoch=partial(_or_none, whole),
+    finish=partial(_or_none, lambda value, where: instance(value, Finish, where, "a Finish")),
+)
+
+
+def events_of(values: object, where: str) -> list[Event]:
+    """The events of one schedule, in the order of their updates, or ``ValueError``."""
+    listed = items(values, where, "a list of events, such as scheduler.events")
+    events = [instance(event, Event, f"{where}[{i}]", "an Event") for i, event in enumerate(listed)]
+    return sorted(events, key=lambda event: event.step)
+
+
+@suggesting
 def replay(program: Program, events: Iterable[Event], stop: int, start: Control = UNTOUCHED) -> list[float]:
     """The factors of updates 0 to ``stop`` that a schedule's program and its events make: the whole curve again.
 
     A changed schedule (an event of kind ``"schedule"``) is another program: replay from there with that one.
+
+    Args:
+        program: ``schedule.resolve(Horizon(…))``.
+        events: those of this schedule, as ``scheduler.events`` has them.
+        stop: how many updates.
+        start: what held before the first event.
+
+    Raises:
+        ValueError: one of them is something else.
+
+    >>> from lightning_lr import Linear
+    >>> replay(Linear().resolve(Horizon(4)), [Event(2, "reduce", 0.5, 0.25, Control(scale=0.5))], 5)
+    [1.0, 0.75, 0.25, 0.125, 0.0]
     """
-    return replay_at(program, events, range(stop), start)
+    instance(program, Program, "replay: program", "a Program, such as schedule.resolve(Horizon(total_steps))")
+    instance(start, Control, "replay: start", "a Control")
+    return replay_at(program, events_of(events, "replay: events"), range(whole(stop, "replay: stop")), start)
 
 
 def replay_at(

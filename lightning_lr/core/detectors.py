@@ -33,6 +33,13 @@ class Detector(Value):
         """The state after one more value (to be minimised), and whether the detector fires."""
         raise NotImplementedError
 
+    def _refused(self, state: object, value: object) -> ValueError:
+        """The error for what :meth:`update` could make nothing of; nothing is checked before, which would cost time."""
+        return ValueError(
+            f"{type(self).__name__}.update: state must be what init() or update() returned and value must be a number, "
+            f"got {shown(state)} and {shown(value)}"
+        )
+
     def after_action(self, state: State) -> State:
         """The state once somebody has acted: what is best is kept, the evidence is dropped."""
         raise NotImplementedError
@@ -109,10 +116,15 @@ class Patience(Detector):
         return (None, 0)
 
     def update(self, state: State, value: float, counts: bool = True) -> tuple[State, bool]:
-        best, bad = state
-        if math.isfinite(value) and (best is None or value < threshold_for(best, self.threshold, self.threshold_mode)):
-            return (value, 0), False
-        bad += counts
+        try:
+            best, bad = state
+            if math.isfinite(value) and (
+                best is None or value < threshold_for(best, self.threshold, self.threshold_mode)
+            ):
+                return (value, 0), False
+            bad += counts
+        except (TypeError, ValueError, OverflowError):
+            raise self._refused(state, value) from None
         return (best, bad), counts and bad > self.patience
 
     def after_action(self, state: State) -> State:
@@ -171,7 +183,10 @@ class Window(Detector):
     def update(self, state: State, value: float, counts: bool = True) -> tuple[State, bool]:
         if not counts:
             return state, False
-        values = (*state, value if math.isfinite(value) else math.inf)[-self.window :]
+        try:
+            values = (*state, value if math.isfinite(value) else math.inf)[-self.window :]
+        except (TypeError, OverflowError):
+            raise self._refused(state, value) from None
         if len(values) < self.window:
             return values, False
         first, least = values[0], min(values[1:])
@@ -236,8 +251,12 @@ class Trend(Detector):
         return (0, (), ())
 
     def update(self, state: State, value: float, counts: bool = True) -> tuple[State, bool]:
-        t, first, last = state
-        if not math.isfinite(value):
+        try:
+            t, first, last = state
+            finite = math.isfinite(value)
+        except (TypeError, ValueError, OverflowError):
+            raise self._refused(state, value) from None
+        if not finite:
             if not last:  # nothing finite yet: only time passes
                 return (t + counts, (), ()), counts and t + 1 >= self.SHORTEST
             value = max(last)
@@ -304,7 +323,11 @@ class _Pair(Detector):
         return (self.a.init(), self.b.init())
 
     def _both(self, state: State, value: float, counts: bool) -> tuple[State, bool, bool]:
-        (a, fired_a), (b, fired_b) = self.a.update(state[0], value, counts), self.b.update(state[1], value, counts)
+        try:
+            one, other = state
+        except (TypeError, ValueError):
+            raise self._refused(state, value) from None
+        (a, fired_a), (b, fired_b) = self.a.update(one, value, counts), self.b.update(other, value, counts)
         return (a, b), fired_a, fired_b
 
     def after_action(self, state: State) -> State:

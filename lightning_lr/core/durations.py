@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
-from lightning_lr.core.checks import shown, whole
+from lightning_lr.core.checks import exact, shown, suggesting, whole
 
 Duration = int | str
 """How a length is written: ``500`` or ``"500 steps"`` (optimizer updates), ``"3 epochs"``, ``"1.5ep"``, ``"20%"``."""
@@ -112,6 +112,7 @@ class Horizon:
     total_steps: int | None
     steps_per_epoch: int | tuple[int, ...] | None
 
+    @suggesting
     def __init__(self, total_steps: int | None, steps_per_epoch: int | Sequence[int] | None = None) -> None:
         if total_steps is not None:
             total_steps = whole(total_steps, "Horizon: total_steps", low=1)
@@ -133,28 +134,35 @@ class Horizon:
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"Horizon is immutable; make another instead of assigning {name}")
 
+    @suggesting
     def after(self, position: Fraction | int, spec: Duration) -> Fraction:
         """The exact position that lies the duration ``spec`` after ``position``."""
-        return self._moved(Fraction(position), spec, 1)
+        return self._moved(exact(position, "Horizon.after: position"), _spec(spec, "Horizon.after: spec"), 1)
 
+    @suggesting
     def before(self, position: Fraction | int, spec: Duration) -> Fraction:
         """The exact position that lies the duration ``spec`` before ``position``."""
-        return self._moved(Fraction(position), spec, -1)
+        return self._moved(exact(position, "Horizon.before: position"), _spec(spec, "Horizon.before: spec"), -1)
 
     def _moved(self, position: Fraction, spec: Duration, sign: int) -> Fraction:
         amount, unit = split(spec)
         if unit == "steps":
             return position + sign * amount
         if unit == "epochs":
-            return self.at_epoch(self.epochs(position) + sign * amount, spec)
+            return self.at_epoch(self._epochs(position) + sign * amount, spec)
         if self.total_steps is None:
             raise ValueError(
                 f"{spec!r} is a share of a run whose length is unknown: give total_steps=, or a length in updates"
             )
         return position + sign * amount * self.total_steps / 100
 
+    @suggesting
     def epochs(self, position: Fraction | int) -> Fraction:
         """Epochs that have passed at ``position``, fractions included."""
+        return self._epochs(exact(position, "Horizon.epochs: position"))
+
+    def _epochs(self, position: Fraction | int) -> Fraction:
+        """As :meth:`epochs`, for what is asked at every update: nothing is checked."""
         if self.steps_per_epoch is None:
             return Fraction(0)  # at_epoch refuses
         if isinstance(self.steps_per_epoch, int):
@@ -166,15 +174,21 @@ class Horizon:
             done, begin = done + 1, begin + length
         return done + Fraction(position - begin) / self.steps_per_epoch[-1]
 
+    @suggesting
     def at_epoch(self, epochs: Fraction | int, spec: object = None) -> Fraction:
-        """The position at which ``epochs`` epochs have passed: the inverse of :meth:`epochs`."""
+        """The position at which ``epochs`` epochs have passed: the inverse of :meth:`epochs`.
+
+        Where an epoch's length is unknown, the error says that ``spec`` counts epochs.
+        """
+        epochs = exact(epochs, "Horizon.at_epoch: epochs")
         if self.steps_per_epoch is None:
+            said = epochs if spec is None else repr(spec)
             raise ValueError(
-                f"{spec!r} counts epochs, whose length is unknown: give steps_per_epoch= (in a plain loop) or a "
+                f"{said} counts epochs, whose length is unknown: give steps_per_epoch= (in a plain loop) or a "
                 "length in updates"
             )
         if isinstance(self.steps_per_epoch, int):
-            return Fraction(epochs) * self.steps_per_epoch
+            return epochs * self.steps_per_epoch
         lengths = self.steps_per_epoch
         whole_epochs = max(0, min(int(epochs), len(lengths) - 1))  # before the run's start, the first epoch's length
         return Fraction(sum(lengths[:whole_epochs])) + (epochs - whole_epochs) * lengths[whole_epochs]
@@ -196,6 +210,25 @@ class Horizon:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Horizon, (self.total_steps, self.steps_per_epoch)
+
+
+def _spec(value: object, where: str) -> Duration:
+    """A duration of any length; what the package hands over is one already."""
+    return as_duration(value, where, zero=True)
+
+
+def horizon_of(who: str, total_steps: object, steps_per_epoch: object = None) -> Horizon:
+    """A run whose length must be known, for a function of its own name: ``ValueError`` names that.
+
+    >>> horizon_of("plot", 0)
+    Traceback (most recent call last):
+    ValueError: plot: total_steps must be a whole number >= 1, got 0
+    """
+    total = whole(total_steps, f"{who}: total_steps", low=1)
+    try:
+        return Horizon(total, steps_per_epoch)  # type: ignore[arg-type]
+    except ValueError as error:
+        raise ValueError(str(error).replace("Horizon:", f"{who}:")) from None
 
 
 def boundary(position: Fraction | int) -> int:

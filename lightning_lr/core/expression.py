@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from lightning_lr.core.checks import did_you_mean
+from lightning_lr.core.checks import did_you_mean, shown, suggesting
 from lightning_lr.core.schedules.base import Schedule
 from lightning_lr.core.schedules.coerce import makers
 
@@ -28,6 +28,7 @@ _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
 _UNQUOTED = re.compile(r"""(?<![\w"'.])\d[\d.]*\s*(%|epochs?\b|ep\b|steps?\b)""")
 
 
+@suggesting
 def parse(text: str) -> Schedule:
     """The schedule that an expression describes.
 
@@ -47,6 +48,8 @@ def parse(text: str) -> Schedule:
     Traceback (most recent call last):
     ValueError: column 14: there is no schedule 'Cosin'; did you mean 'Cosine'? In: Warmup(4) >> Cosin()
     """
+    if not isinstance(text, str):
+        raise ValueError(f"parse: text must be an expression such as 'Warmup(\"5%\") >> Cosine()', got {shown(text)}")
     line = " ".join(text.splitlines()).strip()
     if not line:
         raise ValueError('a schedule expression is empty: write one such as Warmup("5%") >> Cosine()')

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from lightning_lr.core.checks import choice, number
-from lightning_lr.core.durations import Duration
+from functools import partial
+
+from lightning_lr.core.checks import choice, number, suggesting
+from lightning_lr.core.durations import Duration, as_duration
 from lightning_lr.core.schedules import Constant, Cosine, Linear, OneMinusSqrt, Temperature, Warmup
 from lightning_lr.core.schedules.base import Schedule
 from lightning_lr.core.schedules.periodic import momentum
 
 _COOLDOWNS = {"linear": Linear, "one_minus_sqrt": OneMinusSqrt, "cosine": Cosine}
+_share = partial(number, low=0, high=1)
 
 
+@suggesting
 def wsd(
     warmup: Duration = "5%", cooldown: Duration = "20%", shape: str = "one_minus_sqrt", end_factor: float = 0.0
 ) -> Schedule:
@@ -28,9 +32,11 @@ def wsd(
     [0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.75, 0.5, 0.25]
     """
     decay = _COOLDOWNS[choice(shape, _COOLDOWNS, "wsd: shape")]
-    return Warmup(warmup) >> Constant() >> decay(cooldown, end_factor=end_factor)
+    up, down = as_duration(warmup, "wsd: warmup"), as_duration(cooldown, "wsd: cooldown")
+    return Warmup(up) >> Constant() >> decay(down, end_factor=_share(end_factor, "wsd: end_factor"))
 
 
+@suggesting
 def one_cycle(
     warmup: Duration = "30%",
     start_factor: float = 1 / 25,
@@ -53,13 +59,16 @@ def one_cycle(
     >>> one_cycle(momentum_factor=0.9).others["momentum"].curve(10).round(3).tolist()
     [1.0, 0.975, 0.925, 0.9, 0.905, 0.919, 0.939, 0.961, 0.981, 0.995]
     """
-    cycle = Warmup(warmup, start_factor=start_factor, shape="cosine") >> Cosine(end_factor=end_factor)
+    up, start = as_duration(warmup, "one_cycle: warmup"), _share(start_factor, "one_cycle: start_factor")
+    end = _share(end_factor, "one_cycle: end_factor")
+    cycle = Warmup(up, start_factor=start, shape="cosine") >> Cosine(end_factor=end)
     if momentum_factor is None:
         return cycle
     low = momentum("one_cycle", momentum_factor)
-    return cycle.beside(momentum=Cosine(warmup, end_factor=low) >> Cosine(end_factor=1.0))
+    return cycle.beside(momentum=Cosine(up, end_factor=low) >> Cosine(end_factor=1.0))
 
 
+@suggesting
 def cosine_with_warmup(warmup: Duration = "5%", end_factor: float = 0.0) -> Schedule:
     """A linear warmup, then a cosine over the rest of the run.
 
@@ -70,9 +79,11 @@ def cosine_with_warmup(warmup: Duration = "5%", end_factor: float = 0.0) -> Sche
     >>> cosine_with_warmup("25%").curve(8).round(3).tolist()
     [0.5, 1.0, 1.0, 0.933, 0.75, 0.5, 0.25, 0.067]
     """
-    return Warmup(warmup) >> Cosine(end_factor=end_factor)
+    up = as_duration(warmup, "cosine_with_warmup: warmup")
+    return Warmup(up) >> Cosine(end_factor=_share(end_factor, "cosine_with_warmup: end_factor"))
 
 
+@suggesting
 def linear_with_warmup(warmup: Duration = "5%", end_factor: float = 0.0) -> Schedule:
     """A linear warmup, then a straight line over the rest of the run.
 
@@ -83,9 +94,11 @@ def linear_with_warmup(warmup: Duration = "5%", end_factor: float = 0.0) -> Sche
     >>> linear_with_warmup("25%").curve(8).round(3).tolist()
     [0.5, 1.0, 1.0, 0.833, 0.667, 0.5, 0.333, 0.167]
     """
-    return Warmup(warmup) >> Linear(end_factor=end_factor)
+    up = as_duration(warmup, "linear_with_warmup: warmup")
+    return Warmup(up) >> Linear(end_factor=_share(end_factor, "linear_with_warmup: end_factor"))
 
 
+@suggesting
 def slanted_triangular(cut: Duration = "10%", ratio: float = 32.0) -> Schedule:
     """A short way up from 1/ratio of the peak, a long way back down to it.
 
@@ -99,9 +112,10 @@ def slanted_triangular(cut: Duration = "10%", ratio: float = 32.0) -> Schedule:
     [0.625, 1.0, 1.0, 0.625]
     """
     low = 1 / number(ratio, "slanted_triangular: ratio", low=1)
-    return Warmup(cut, start_factor=low) >> Linear(end_factor=low)
+    return Warmup(as_duration(cut, "slanted_triangular: cut"), start_factor=low) >> Linear(end_factor=low)
 
 
+@suggesting
 def flat_cosine(flat: Duration = "75%", end_factor: float = 0.0) -> Schedule:
     """Flat at the peak, then a cosine over the rest of the run.
 
@@ -112,9 +126,11 @@ def flat_cosine(flat: Duration = "75%", end_factor: float = 0.0) -> Schedule:
     >>> flat_cosine("50%").curve(4).round(3).tolist()
     [1.0, 1.0, 1.0, 0.5]
     """
-    return Constant(flat) >> Cosine(end_factor=end_factor)
+    level = Constant(as_duration(flat, "flat_cosine: flat"))
+    return level >> Cosine(end_factor=_share(end_factor, "flat_cosine: end_factor"))
 
 
+@suggesting
 def infinite(
     warmup: Duration = "5%",
     decay: Duration = "20%",
@@ -138,8 +154,10 @@ def infinite(
     """
     level = number(constant_factor, "infinite: constant_factor", low=0, high=1, low_open=True)
     end = number(end_factor, "infinite: end_factor", low=0, high=level, low_open=True)
-    down = Temperature(level, end, "exponential", anneal)  # level · (end / level)^u
-    return Warmup(warmup) >> Cosine(decay, end_factor=level) >> Constant() >> down
+    spans = {"warmup": warmup, "decay": decay, "anneal": anneal}
+    up, to, last = (as_duration(span, f"infinite: {name}") for name, span in spans.items())
+    down = Temperature(level, end, "exponential", last)  # level · (end / level)^u
+    return Warmup(up) >> Cosine(to, end_factor=level) >> Constant() >> down
 
 
 __all__ = [

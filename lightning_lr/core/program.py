@@ -13,7 +13,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lightning_lr.core.checks import shown
+from lightning_lr.core.checks import shown, suggesting, whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -144,9 +144,8 @@ class Program:
         if first < 0:
             raise ValueError(f"a program starts at update 0, got {Fraction(first, d)}")
         low = 0
-        for segment in self.segments[
-            bisect_right(self._begins, first // d) - 1 : bisect_right(self._begins, last // d)
-        ]:
+        owner, beyond = (bisect_right(self._begins, edge // d) for edge in (first, last))
+        for segment in self.segments[owner - 1 : beyond]:
             begin = segment.begin * d
             end = last + 1 if segment.end is None else segment.end * d
             far = begin + segment.reach(d)
@@ -159,18 +158,20 @@ class Program:
             low = high
         return out
 
+    @suggesting
     def phase(self, step: int) -> int:
         """The index of the phase that owns update ``step``; past the end, the number of phases."""
+        step = whole(step, "Program.phase: step")
         if self.end is not None and step >= self.end:
             return len(self.segments)
         return bisect_right(self._begins, step) - 1
 
+    @suggesting
     def curve(self, stop: int, start: int = 0) -> npt.NDArray[np.float64]:
         """The factors of updates ``start <= t < stop``: float64, shape ``(stop - start,)``, vectorised."""
         import numpy as np
 
-        if start < 0:
-            raise ValueError(f"a program starts at update 0, got start={start}")
+        start, stop = whole(start, "Program.curve: start"), whole(stop, "Program.curve: stop")
         return self.take(np.arange(start, stop, dtype=np.int64))
 
     def is_constant(self) -> bool:

@@ -13,10 +13,13 @@ part. Of flat curves of 100 noisy points one in 200 passes.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from lightning_lr.core.checks import fields_checked, number
 
 Floats = NDArray[np.float64]
 
@@ -49,6 +52,9 @@ class Suggestions(NamedTuple):
     def spread(self) -> float:
         """The largest divided by the smallest: beyond about 10 look at the curve before trusting any of them."""
         return max(self) / min(self)
+
+
+fields_checked(Suggestions, **dict.fromkeys(Suggestions._fields, partial(number, low=0, low_open=True)))
 
 
 def suggest(lrs: ArrayLike, losses: ArrayLike) -> Suggestions:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from lightning_lr.core.actions import Action, Outcome, Restart, Situation, as_action
-from lightning_lr.core.checks import choice, shown, whole
+from lightning_lr.core.checks import choice, instance, shown, suggesting, text, whole
 from lightning_lr.core.coerce import build
 from lightning_lr.core.detectors import Detector, as_detector, lists, tuples
 from lightning_lr.core.durations import Duration, Horizon, as_duration
@@ -64,12 +64,10 @@ class Rule(Value):
         active_from: Duration | None = None,
         until: Duration | None = None,
     ) -> None:
-        if not isinstance(monitor, str) or not monitor:
-            raise ValueError(f"Rule: monitor must be a metric's name, got {shown(monitor)}")
         self._set(
             when=as_detector(when, "Rule: when"),
             do=as_action(do, "Rule: do"),
-            monitor=monitor,
+            monitor=text(monitor, "Rule: monitor", "a metric's name"),
             mode=choice(mode, ("min", "max"), "Rule: mode"),
             check=choice(check, CHECKS, "Rule: check"),
             cooldown=whole(cooldown, "Rule: cooldown"),
@@ -95,8 +93,11 @@ class Rule(Value):
         """Tells a saved detector state that is of use from one of another detector, or of another mode."""
         return self.when.shape() + (":max" if self.mode == "max" else "")
 
+    @suggesting
     def active(self, t: int, run: Horizon) -> bool:
         """Whether update ``t`` lies in its window."""
+        whole(t, "Rule.active: t")
+        instance(run, Horizon, "Rule.active: run", "a Horizon(total_steps, steps_per_epoch)")
         after = self.active_from is None or t >= run.after(0, self.active_from)
         return after and (self.until is None or t < run.after(0, self.until))
 

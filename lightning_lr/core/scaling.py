@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
-from lightning_lr.core.checks import choice, number, whole
+from lightning_lr.core.checks import choice, number, suggesting, whole
 
 RULES = ("linear", "sqrt")
 
 
+@suggesting
 def scale_lr(lr: float, batch_size: int, base_batch_size: int = 256, rule: str = "linear") -> float:
     """The lr for another batch size than the one that ``lr`` was tuned with.
 

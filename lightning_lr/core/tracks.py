@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lightning_lr.core.checks import did_you_mean, shown
+from lightning_lr.core.checks import as_key, did_you_mean, shown
 from lightning_lr.core.coerce import build
 from lightning_lr.core.rules import Rule, as_rules
 from lightning_lr.core.schedules import Beside, Constant
@@ -92,15 +92,6 @@ def as_groups(value: object, where: str) -> int | str | tuple[int | str, ...] | 
     if not items:
         raise ValueError(f"{where} must name at least one group, got {value!r}; None is for all")
     return items[0] if len(items) == 1 else tuple(items)
-
-
-def as_key(value: object, where: str) -> str:
-    """``value`` as a key of parameter groups, or ``ValueError``."""
-    if isinstance(value, str) and value not in ("", "params", "name") and not value.startswith("initial_"):
-        return value
-    raise ValueError(
-        f"{where} must be a key of the parameter groups, such as 'lr' or 'weight_decay', got {shown(value)}"
-    )
 
 
 def as_tracks(values: object, where: str) -> tuple[Track, ...]:

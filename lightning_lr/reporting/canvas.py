@@ -8,6 +8,7 @@ from fractions import Fraction
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from lightning_lr.core.checks import shown
 from lightning_lr.core.durations import Horizon
 from lightning_lr.core.picture import visible
 
@@ -34,6 +35,17 @@ def figure(height: float = 3.0) -> Figure:
     made = Figure(figsize=(5, height), dpi=100, layout="constrained")
     made._repr_png_ = partial(_png, made)  # type: ignore[attr-defined]  # notebooks know those of pyplot only
     return made
+
+
+def axes_of(ax: object, who: str) -> Axes:
+    """The user's axes to draw on, or those of a figure of our own where there are none."""
+    if ax is None:
+        return figure().add_subplot()
+    from matplotlib.axes import Axes
+
+    if isinstance(ax, Axes):
+        return ax
+    raise ValueError(f"{who}: ax must be a matplotlib Axes, or None for a figure of its own, got {shown(ax)}")
 
 
 def _png(picture: Figure) -> bytes:

@@ -8,13 +8,13 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from lightning_lr.core.checks import number, shown
-from lightning_lr.core.durations import Horizon
+from lightning_lr.core.checks import measured, number, shown, suggesting
+from lightning_lr.core.durations import Horizon, horizon_of
 from lightning_lr.core.picture import visible
 from lightning_lr.core.program import Program
 from lightning_lr.core.schedules.base import Schedule
 from lightning_lr.core.schedules.periodic import cycles
-from lightning_lr.reporting.canvas import COLUMNS, FONT, figure, short
+from lightning_lr.reporting.canvas import COLUMNS, FONT, axes_of, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,6 +33,7 @@ class CycleEnd(NamedTuple):
     loss: float
 
 
+@suggesting
 def plot_lr_vs_loss(
     lrs: Sequence[float],
     losses: Sequence[float],
@@ -51,7 +52,7 @@ def plot_lr_vs_loss(
         ax: draw there, instead of in a figure of its own.
 
     Raises:
-        ValueError: not as many losses as lrs, or nothing finite among them.
+        ValueError: not as many losses as lrs, what is no number or a negative lr, or nothing finite among them.
         ImportError: matplotlib is not installed.
 
     >>> figure = plot_lr_vs_loss([1e-4, 1e-3, 1e-2, 1e-1], [2.3, 2.0, 1.4, 7.9], smooth=0.5)
@@ -62,7 +63,11 @@ def plot_lr_vs_loss(
 
     weight = number(smooth, "plot_lr_vs_loss: smooth", low=0, high=1, high_open=True)
     x, y = _pair("plot_lr_vs_loss", "lrs", lrs, losses)
-    when = np.arange(len(x)) if steps is None else _pair("plot_lr_vs_loss", "steps", steps, losses)[0]
+    if (x < 0).any():
+        raise ValueError(f"plot_lr_vs_loss: lrs must be >= 0, got {x[x < 0][0]:g}")
+    when = np.arange(len(x))
+    if steps is not None:
+        when = np.array(_updates("plot_lr_vs_loss", _pair("plot_lr_vs_loss", "steps", steps, losses)[0]))
     kept = np.isfinite(x) & np.isfinite(y)
     if not kept.any():
         raise ValueError("plot_lr_vs_loss: none of the losses and lrs are finite: nothing to draw")
@@ -70,7 +75,7 @@ def plot_lr_vs_loss(
     zeros = int((kept & (x <= 0)).sum()) if log else 0  # they have no place on a log scale
     kept &= (x > 0) | (not log)
     x, y, when = x[kept], y[kept], when[kept]
-    axes = ax if ax is not None else figure().add_subplot()
+    axes = axes_of(ax, "plot_lr_vs_loss")
     some = np.unique(np.linspace(0, len(x) - 1, DOTS).astype(int))
     dots = axes.scatter(x[some], y[some], c=when[some], s=14, cmap="viridis", alpha=0.8, linewidths=0)
     if weight:
@@ -88,6 +93,7 @@ def plot_lr_vs_loss(
     return cast("Figure", axes.figure)
 
 
+@suggesting
 def cycle_end_losses(
     schedule: Schedule | Program,
     steps: Sequence[int],
@@ -117,12 +123,28 @@ def cycle_end_losses(
     CycleEnd(cycle=1, end=20, step=20, loss=1.2)
     CycleEnd(cycle=2, end=40, step=40, loss=0.9)
     """
-    when, values = _measured(steps, losses)
-    program, stop = _program(schedule, when, total_steps, steps_per_epoch)
+    return _ends("cycle_end_losses", schedule, steps, losses, total_steps, steps_per_epoch).ends
+
+
+class _Ends(NamedTuple):
+    """The run, what was measured in it, and the ends of its cycles."""
+
+    program: Program
+    stop: int
+    steps: list[int]
+    losses: list[float]
+    ends: list[CycleEnd]
+
+
+def _ends(
+    who: str, schedule: object, steps: object, losses: object, total_steps: object, steps_per_epoch: object
+) -> _Ends:
+    when, values = _measured(who, steps, losses)
+    program, stop = _program(who, schedule, when, total_steps, steps_per_epoch)
     whole_cycles = cycles(program, stop)
     if not whole_cycles:
         raise ValueError(
-            f"cycle_end_losses: no cycle ends within {stop} updates of {shown(schedule)}: "
+            f"{who}: no cycle ends within {stop} updates of {shown(schedule)}: "
             "it takes a Cyclic or CosineRestarts phase, and a run as long as one cycle"
         )
     out = []
@@ -130,9 +152,10 @@ def cycle_end_losses(
         last = bisect_right(when, end) - 1
         if last >= 0 and when[last] > begin:
             out.append(CycleEnd(cycle, end, when[last], values[last]))
-    return out
+    return _Ends(program, stop, when, values, out)
 
 
+@suggesting
 def plot_cycle_ends(
     schedule: Schedule | Program,
     steps: Sequence[int],
@@ -147,10 +170,8 @@ def plot_cycle_ends(
     Within a cycle the lr is high and the loss with it; only the ends of cycles can be compared (Smith 2017, arXiv
     1506.01186). :func:`cycle_end_losses` has their numbers, and describes the arguments and errors.
     """
-    when, values = _measured(steps, losses)
-    ends = cycle_end_losses(schedule, when, values, total_steps, steps_per_epoch)
-    axes = ax if ax is not None else figure().add_subplot()
-    program, stop = _program(schedule, when, total_steps, steps_per_epoch)
+    program, stop, when, values, ends = _ends("plot_cycle_ends", schedule, steps, losses, total_steps, steps_per_epoch)
+    axes = axes_of(ax, "plot_cycle_ends")
     behind = axes.twinx()
     behind.set_zorder(axes.get_zorder() - 1)
     axes.patch.set_visible(False)
@@ -178,26 +199,38 @@ def plot_cycle_ends(
 
 
 def _program(
-    schedule: Schedule | Program, when: Sequence[int], total_steps: int | None, steps_per_epoch: int | None
+    who: str, schedule: object, when: Sequence[int], total_steps: object, steps_per_epoch: object
 ) -> tuple[Program, int]:
     """The program, and the run's updates: as given, as resolved, or as many as the last measurement tells of."""
+    horizon = horizon_of(who, when[-1] + 1 if total_steps is None else total_steps, steps_per_epoch)
     if not isinstance(schedule, (Schedule, Program)):
-        raise ValueError(f"cycle_end_losses: schedule must be a schedule or a program, got {shown(schedule)}")
-    program = schedule if isinstance(schedule, Program) else schedule.resolve(Horizon(total_steps, steps_per_epoch))
-    return program, total_steps or program.horizon.total_steps or when[-1] + 1
+        raise ValueError(f"{who}: schedule must be a schedule or a program, got {shown(schedule)}")
+    run = Horizon(None, horizon.steps_per_epoch) if total_steps is None else horizon
+    program = schedule.resolve(run) if isinstance(schedule, Schedule) else schedule
+    known = program.horizon.total_steps if total_steps is None else None
+    return program, known or horizon.total_steps or 1
 
 
-def _measured(steps: Sequence[int], losses: Sequence[float]) -> tuple[list[int], list[float]]:
-    x, y = _pair("cycle_end_losses", "steps", steps, losses)
-    if not len(x) or x[0] < 0 or any(b <= a for a, b in itertools.pairwise(x)):
-        raise ValueError(f"cycle_end_losses: steps must increase, from 0 or later, got {shown(list(steps))}")
-    return [int(step) for step in x], y.tolist()
+def _measured(who: str, steps: object, losses: object) -> tuple[list[int], list[float]]:
+    x, y = _pair(who, "steps", steps, losses)
+    when = _updates(who, x)
+    if not when or any(b <= a for a, b in itertools.pairwise(when)):
+        raise ValueError(f"{who}: steps must increase, from 0 or later, got {shown(steps)}")
+    return when, y.tolist()
 
 
-def _pair(who: str, name: str, xs: Sequence[float], losses: Sequence[float]) -> tuple[Any, Any]:
+def _updates(who: str, steps: Any) -> list[int]:
+    for i, step in enumerate(steps.tolist()):
+        if not (step >= 0 and step.is_integer()):
+            raise ValueError(f"{who}: steps[{i}] must be a whole number >= 0, got {step:g}")
+    return [int(step) for step in steps]
+
+
+def _pair(who: str, name: str, xs: object, losses: object) -> tuple[Any, Any]:
     import numpy as np
 
-    x, y = (np.array([float(value) for value in values], dtype=np.float64) for values in (xs, losses))
+    x = np.array(measured(xs, f"{who}: {name}"), dtype=np.float64)
+    y = np.array(measured(losses, f"{who}: losses"), dtype=np.float64)
     if len(x) != len(y):
         raise ValueError(f"{who}: {name} and losses must be equally many, got {len(x)} and {len(y)}")
     return x, y

@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from lightning_lr.core.checks import number, shown, whole
-from lightning_lr.core.control import Event, replay_at
-from lightning_lr.core.durations import Horizon
+from lightning_lr.core.checks import number, shown, suggesting, text
+from lightning_lr.core.control import Event, events_of, replay_at
+from lightning_lr.core.durations import Horizon, horizon_of
 from lightning_lr.core.program import Program
 from lightning_lr.core.schedules.base import Schedule
-from lightning_lr.reporting.canvas import FONT, ROW, figure, legend, scales, stairs, width_of
+from lightning_lr.reporting.canvas import FONT, ROW, axes_of, figure, legend, scales, stairs, width_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,6 +55,7 @@ class Story(NamedTuple):
 # ---- a schedule
 
 
+@suggesting
 def plot(
     schedule: Schedule | Mapping[str, Schedule] | Iterable[Schedule],
     total_steps: int = 1000,
@@ -87,12 +88,12 @@ def plot(
     >>> [line.get_label() for line in figure.axes[0].get_lines() if not line.get_label().startswith("_")]
     ['cosine', 'linear']
     """
-    named = _named(schedule, label)
+    named = _named(schedule, None if label is None else text(label, "plot: label", empty=True))
     peak = number(lr, "plot: lr", low=0)
-    horizon = Horizon(whole(total_steps, "plot: total_steps", low=1), steps_per_epoch)
+    horizon = horizon_of("plot", total_steps, steps_per_epoch)
     programs = [_resolved(one, horizon) for one in named.values()]
     others = [{key: _resolved(other, horizon) for key, other in one.others.items()} for one in named.values()]
-    panels = [ax] if ax is not None else _panels(2 if any(others) else 1, len(named))
+    panels = [axes_of(ax, "plot")] if ax is not None else _panels(2 if any(others) else 1, len(named))
     top, lines = 0.0, []
     for name, program in zip(named, programs, strict=True):
         curve = peak * program.curve(total_steps)
@@ -116,8 +117,6 @@ def plot(
 def _named(schedule: object, label: str | None) -> dict[str, Schedule]:
     if isinstance(schedule, Schedule):
         return {label or repr(schedule): schedule}
-    if label is not None:
-        raise ValueError(f"plot: label={label!r} names one schedule: name several as {{name: schedule}}")
     if isinstance(schedule, Mapping):
         named = {str(name): one for name, one in schedule.items()}
     elif isinstance(schedule, Iterable) and not isinstance(schedule, (str, bytes)):
@@ -128,6 +127,8 @@ def _named(schedule: object, label: str | None) -> dict[str, Schedule]:
         raise ValueError(
             f"plot: schedule must be a schedule, or several as {{name: schedule}} or a list, got {shown(schedule)}"
         )
+    if label is not None:
+        raise ValueError(f"plot: label={label!r} names one schedule: name several as {{name: schedule}}")
     return named
 
 
@@ -182,6 +183,7 @@ def _beside(ax: Axes, others: Sequence[Mapping[str, Program]], total: int) -> No
 # ---- plan against actual
 
 
+@suggesting
 def plot_events(
     source: Schedule | ScheduledLR,
     events: Iterable[Event] | None = None,
@@ -213,12 +215,13 @@ def plot_events(
     >>> [line.get_label() for line in figure.axes[0].get_lines()]
     ['plan', 'actual', 'reduce']
     """
+    peak = None if lr is None else number(lr, "plot_events: lr", low=0)
     if isinstance(source, Schedule):
         if events is None or total_steps is None:
             raise ValueError("plot_events: beside a schedule give events= and total_steps=, or give the ScheduledLR")
-        horizon = Horizon(whole(total_steps, "plot_events: total_steps", low=1), steps_per_epoch)
-        peak = number(1.0 if lr is None else lr, "plot_events: lr", low=0)
-        return draw_events([_told(source, sorted(events, key=lambda event: event.step), horizon, peak)], horizon, ax)
+        horizon = horizon_of("plot_events", total_steps, steps_per_epoch)
+        told = _told(source, events_of(events, "plot_events: events"), horizon, 1.0 if peak is None else peak)
+        return draw_events([told], horizon, None if ax is None else axes_of(ax, "plot_events"))
     from lightning_lr.reporting.names import group_names
     from lightning_lr.scheduler import ScheduledLR
 
@@ -229,10 +232,11 @@ def plot_events(
     if events is not None:
         raise ValueError("plot_events: a ScheduledLR has its own events: leave events= out, or give its schedule")
     run = source.run_horizon
-    total = run.total_steps if total_steps is None else whole(total_steps, "plot_events: total_steps", low=1)
-    horizon = Horizon(total or max(1, source.updates), steps_per_epoch or run.steps_per_epoch)
+    total = run.total_steps or max(1, source.updates) if total_steps is None else total_steps
+    horizon = horizon_of("plot_events", total, run.steps_per_epoch if steps_per_epoch is None else steps_per_epoch)
     names = group_names(type(source.optimizer).__name__, source.optimizer.param_groups)
-    return draw_events(stories(source, names, horizon, lr), horizon, ax)
+    lines = stories(source, names, horizon, peak)
+    return draw_events(lines, horizon, None if ax is None else axes_of(ax, "plot_events"))
 
 
 def stories(scheduler: ScheduledLR, names: Sequence[str], horizon: Horizon, lr: float | None = None) -> list[Story]:

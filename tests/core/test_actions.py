@@ -280,7 +280,7 @@ SHAPES = {
 def test_cooldown_goes_from_here_to_exactly_zero(shape, now, height):
     outcome = Cooldown(5, shape).act(now)
     assert outcome.finish == Finish(shape, 5)
-    assert outcome.control == Control(scale=pytest.approx(height, rel=1e-15), origin=now.t)
+    assert outcome.control == Control(origin=now.t)._replace(scale=pytest.approx(height, rel=1e-15))
     factors = after(now, Cooldown(5, shape), 6)
     assert factors[0] == factor(now.program, now.control, now.t)
     assert factors[:5] == pytest.approx([height * SHAPES[shape](k / 5) for k in range(5)], rel=1e-12)

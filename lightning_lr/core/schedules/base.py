@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fractions import Fraction
 from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lightning_lr.core.checks import choice, shown
-from lightning_lr.core.durations import Duration, Horizon, as_duration, boundary
+from lightning_lr.core.checks import as_key, choice, instance, shown, suggesting
+from lightning_lr.core.durations import Duration, Horizon, as_duration, boundary, horizon_of
 from lightning_lr.core.program import SCALAR, Formula, Program, Segment, Shape
 from lightning_lr.core.values import Value, call
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     import numpy as np
     import numpy.typing as npt
@@ -80,6 +81,7 @@ class Schedule(Value):
         """
         return Beside(self, others)
 
+    @suggesting
     def resolve(self, horizon: Horizon, *, on_overrun: str = "error") -> Program:
         """Turn units into updates, once, for a run of this length.
 
@@ -90,10 +92,10 @@ class Schedule(Value):
         Raises:
             ValueError: longer than the run, or a unit that needs a length which the horizon does not know.
         """
-        if not isinstance(horizon, Horizon):
-            raise ValueError(f"resolve: horizon must be a Horizon(total_steps, steps_per_epoch), got {shown(horizon)}")
+        instance(horizon, Horizon, "resolve: horizon", "a Horizon(total_steps, steps_per_epoch)")
         return _resolve(self.phases, horizon, on_overrun)
 
+    @suggesting
     def curve(self, total_steps: int, steps_per_epoch: int | None = None) -> npt.NDArray[np.float64]:
         """The factors of a whole run: float64, shape ``(total_steps,)``; multiply by a group's lr to preview it.
 
@@ -101,7 +103,7 @@ class Schedule(Value):
         >>> (Warmup("25%") >> Cosine()).curve(8).round(3).tolist()
         [0.5, 1.0, 1.0, 0.933, 0.75, 0.5, 0.25, 0.067]
         """
-        return self.resolve(Horizon(total_steps, steps_per_epoch)).curve(total_steps)
+        return self.resolve(horizon_of("curve", total_steps, steps_per_epoch)).curve(int(total_steps))
 
     def _repr_svg_(self) -> str | None:
         """Its picture, for notebooks; ``None`` where it cannot be drawn without knowing the run."""
@@ -218,7 +220,9 @@ class Beside(Schedule):
         from lightning_lr.core.schedules.coerce import as_schedule
 
         main = as_schedule(schedule, "Beside: schedule")
-        added = {str(key): as_schedule(value, f"beside: {key}") for key, value in others.items()}
+        if not isinstance(others, Mapping):
+            raise ValueError(f"Beside: others must be a mapping, such as {{'momentum': Linear()}}, got {shown(others)}")
+        added = {as_key(key, "beside: a key"): as_schedule(value, f"beside: {key}") for key, value in others.items()}
         if not added or "lr" in added:
             raise ValueError(
                 f"beside: name the other keys, such as momentum= or weight_decay=, got {', '.join(added) or 'none'}"

@@ -85,7 +85,7 @@ class _EpochOf:
         self.begin, self.horizon = begin, horizon
 
     def __call__(self, k: int) -> int:
-        return math.floor(self.horizon.epochs(self.begin + k) - self.horizon.epochs(self.begin))
+        return math.floor(self.horizon._epochs(self.begin + k) - self.horizon._epochs(self.begin))
 
 
 def each(m: Any, fn: Callable[[Any], float], x: Any) -> Any:

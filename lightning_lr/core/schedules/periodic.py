@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any
 
-from lightning_lr.core.checks import choice, number, shown, whole
-from lightning_lr.core.durations import Duration, Horizon, as_duration
+from lightning_lr.core.checks import choice, instance, number, suggesting
+from lightning_lr.core.durations import Duration, as_duration, horizon_of
 from lightning_lr.core.program import SCALAR, Program, Segment, Shape
 from lightning_lr.core.schedules.base import Phase, Schedule, Span
 from lightning_lr.core.schedules.custom import checked, each, function
@@ -259,6 +259,7 @@ def _begin(cycle: int, length: float, mult: float) -> float:
     return float(near) if abs(exact - near) <= 1e-9 * max(1.0, exact) else exact
 
 
+@suggesting
 def cycle_ends(schedule: Schedule | Program, total_steps: int, steps_per_epoch: int | None = None) -> list[int]:
     """After how many updates each cycle of :class:`Cyclic` and :class:`CosineRestarts` is complete.
 
@@ -282,11 +283,10 @@ def cycle_ends(schedule: Schedule | Program, total_steps: int, steps_per_epoch: 
     >>> cycle_ends(Cyclic("12.5%"), 10)
     [3, 5, 8, 10]
     """
-    stop = whole(total_steps, "cycle_ends: total_steps", low=1)
-    if not isinstance(schedule, (Schedule, Program)):
-        raise ValueError(f"cycle_ends: schedule must be a schedule or a program, got {shown(schedule)}")
-    program = schedule if isinstance(schedule, Program) else schedule.resolve(Horizon(stop, steps_per_epoch))
-    return [end for _, end in cycles(program, stop)]
+    horizon = horizon_of("cycle_ends", total_steps, steps_per_epoch)
+    instance(schedule, (Schedule, Program), "cycle_ends: schedule", "a schedule or a program")
+    program = schedule if isinstance(schedule, Program) else schedule.resolve(horizon)
+    return [end for _, end in cycles(program, int(total_steps))]
 
 
 def cycles(program: Program, stop: int) -> list[tuple[int, int]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any
 
-from lightning_lr.core.checks import number, shown
+from lightning_lr.core.checks import items, number
 from lightning_lr.core.durations import Duration, as_duration, boundary, split
 from lightning_lr.core.program import Shape
 from lightning_lr.core.schedules.base import Phase, Span
@@ -113,9 +113,8 @@ def _multi_step(m: Any, n: Any, d: int, edges: tuple[int, ...], start: float, ga
 
 def _milestones(values: object) -> tuple[Duration, ...]:
     where = "MultiStep: milestones"
-    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
-        raise ValueError(f"{where} must be a list of durations, got {shown(values)}")
-    specs = tuple(as_duration(value, f"{where}[{i}]") for i, value in enumerate(values))
+    listed = items(values, where, "a list of durations")
+    specs = tuple(as_duration(value, f"{where}[{i}]") for i, value in enumerate(listed))
     if not specs:
         raise ValueError(f"{where} must not be empty, got []: give at least one, or use Constant()")
     last: dict[str, Fraction] = {}  # other units can be compared only once a run is known: bind does that
