@@ -282,8 +282,9 @@ class ScheduledLR(LRScheduler):
             events.insert(0, self.folded[lead])
         if live.leader is not None:
             stopped = lead in self.folded and self.folded[lead].finish is not None
-            clocks = followed(events[stopped:], live.leader.aside if stopped else UNTOUCHED)
-            events = [*([events[0]._replace(control=live.leader.aside, finish=None)] if stopped else []), *clocks]
+            aside = live.leader.aside._replace(scale=1.0) if stopped else UNTOUCHED
+            clocks = followed(events[stopped:], aside, finishing=stopped)
+            events = [*([events[0]._replace(control=aside, finish=None)] if stopped else []), *clocks]
         changed = max((i for i, e in enumerate(events) if e.kind == "schedule" and e.track == track), default=-1)
         first = max(changed, 0)
         began = events[first].step if changed >= 0 or lead in self.folded else 0

@@ -118,7 +118,7 @@ class LiveTrack:
     @property
     def clock(self) -> Control:
         """The control of what keeps its clock."""
-        return beside(self.control) if self.finish is None else self.aside
+        return beside(self.control) if self.finish is None else self.aside._replace(scale=1.0)
 
     @property
     def program(self) -> Program | None:
@@ -250,7 +250,7 @@ class LiveTrack:
         """Make an action's outcome what holds from update ``t`` on."""
         before = factor(self.running, self.control, t)
         if outcome.finish is not None:
-            self.aside = halted(beside(self.control), t)
+            self.aside = halted(beside(self.control), t)._replace(scale=self.control.scale)
         self.control = outcome.control
         if outcome.finish is not None:
             self.finish, self.program = outcome.finish, outcome.finish.program()
@@ -327,8 +327,8 @@ class LiveTrack:
     def change_schedule(self, horizon: Horizon, on_overrun: str, t: int) -> tuple[list[str], Event]:
         """The user's new schedule wins, at its own update ``t``; reductions so far stay."""
         before = self.factor
-        self.finish = None
-        self.control = Control(scale=self.control.scale)
+        reduced = self.control if self.finish is None else self.aside
+        self.finish, self.control = None, Control(scale=reduced.scale)
         self.keep_time()
         notes = self.begin(horizon, on_overrun)
         said = f"{self.title} has changed since the checkpoint; from update {t} on it is {self.schedule!r}"
@@ -344,7 +344,7 @@ class LiveTrack:
         if self.finish is None and before == self.horizon:
             try:
                 fresh = self.schedule.resolve(now, on_overrun="cut")
-                if self.running.continued_by(fresh):
+                if self.running.continued_by(fresh) and (fresh.end is None or t <= fresh.end):
                     self.program, self.horizon, self.fitted = fresh, now, now
                     return [], None  # the run's length does not matter to its units
             except ValueError:

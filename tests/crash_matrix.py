@@ -1,24 +1,26 @@
-"""Kill training with SIGKILL, many times, and go on from what lies on the disk: the used lrs must not show it.
+"""Let training die in many ways, and go on from what lies on the disk: what its updates use must not show it.
 
-    python tests/crash_matrix.py --kills 30 --seed 0 [--ranks 2]
+    python tests/crash_matrix.py --kills 200 --seed 0 [--ranks 2] [--markdown FILE]
 
-Warmup, a decay in several phases, plateau reductions and stagnation restarts are active together, on a metric that is
-a function of the step (and differs from rank to rank). Every configuration is drawn by seed and trained once without
-interruption; then again, killed before updates, in validations and half-way through writing a checkpoint, each time
-going on in a new process from the newest checkpoint that can be read. The lr of every update of every attempt must be
-the uninterrupted run's, bit for bit; so must the final state of the scheduler and the file of its decisions.
+Every configuration (schedule, rules, tracks, optimizer, accumulation, validation, what saves and when) is drawn by
+seed, with a metric that is a function of the step and differs from rank to rank. It is trained once without
+interruption; then again, dying several times, each time going on in a new process from the newest checkpoint that can
+be read, or from the start where there is none. The lr, momentum or betas and weight decay of every group at every
+update of every attempt must be the uninterrupted run's, bit for bit; so must the scheduler's final state, the final
+weights (where no gradients were being accumulated) and the file of its decisions.
+
+The ways to die are those of ``crash_worker.WAYS``. "Can be read" means that torch loads it and its checksums are right:
+torch itself does not look at those, and loads flipped bytes as other numbers.
 
 Workers are forked from one parent that has imported everything and computed nothing, which saves seconds for each.
-Prints a table; the exit status is 1 if anything differs, hangs, or ends otherwise than planned.
+Prints tables; the exit status is 1 if anything differs, hangs, or ends otherwise than planned.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import io
 import json
-import math
 import multiprocessing
 import os
 import random
@@ -26,8 +28,10 @@ import signal
 import sys
 import tempfile
 import time
-import traceback
 import warnings
+import zipfile
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -39,246 +43,39 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
-from lightning.fabric.plugins import TorchCheckpointIO
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
-from lightning.pytorch.loggers import Logger
-from runs import Net, trainer
-
-from lightning_lr import (
-    Constant,
-    Cosine,
-    CosineRestarts,
-    Linear,
-    LRMultiPhaseDecay,
-    LRPlateauReduction,
-    LRStagnationRestart,
-    LRWarmup,
-    OneMinusSqrt,
-    Polynomial,
-    StepDecay,
-)
+from crash_config import Config
+from crash_worker import DISK_FULL, DONE, RAISED, TERMINATED, WAYS, Death, work
 
 FORK = multiprocessing.get_context("fork")
 RANK_VARIABLES = ("LOCAL_RANK", "NODE_RANK", "RANK", "WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT")
-PLACES = ("update", "update", "validation", "update", "saving")
-"""Where the kills of one configuration strike, in turn; those before updates are the ones that --kills counts."""
 HANGS_AFTER = 120.0
+KILLED = -int(signal.SIGKILL)
+ENDS = {
+    "SIGTERM": {TERMINATED},
+    "SIGTERM, then SIGKILL": {KILLED, TERMINATED},  # it may be done before the second signal comes
+    "exception": {RAISED},
+    "full disk": {DISK_FULL},
+}
+"""How a worker may end that dies in this way; else it was killed."""
+
+Row = tuple[int, str, int, tuple[str, ...]]
+"""An attempt, the moment that it passed, the updates made before, and what the groups used, where it is an update."""
 
 
-def _phases() -> list[list[Any]]:
-    return [
-        [Linear("50%", end_factor=0.5), Cosine()],
-        [Constant("20%"), Polynomial("40%", end_factor=0.3, power=2.0), OneMinusSqrt()],
-        [StepDecay("10%", gamma=0.8, duration="60%"), Linear()],
-        [Cosine("1.5ep", end_factor=0.7), CosineRestarts("1ep", cycle_mult=1.5, peak_gamma=0.9)],
-    ]
+def run(
+    config: Config, root: Path, attempt: int, ckpt: Path | None, death: Death | None, ranks: int
+) -> list[int | None]:
+    """Start the ranks, wait for the first death, end the others; the exit codes, ``None`` for one that we killed.
 
-
-@dataclass(frozen=True)
-class Config:
-    """One way to train, drawn by seed."""
-
-    seed: int
-    batches: int
-    epochs: int
-    accumulate: int
-    validation: dict[str, Any]
-    savers: dict[str, int]
-    warmup: int
-    phases: int
-    reduce: dict[str, Any]
-    restart: dict[str, Any]
-
-    @classmethod
-    def drawn(cls, seed: int) -> Config:
-        draw = random.Random(seed)
-        batches = draw.randint(5, 9)
-        across = {"check_val_every_n_epoch": None, "val_check_interval": draw.randint(3, 2 * batches)}
-        kinds = ["steps", "validation", "epoch"]
-        patience = draw.randint(0, 2)
-        return cls(
-            seed=seed,
-            batches=batches,
-            epochs=draw.randint(8, 12),
-            accumulate=draw.choice([1, 1, 2, 3]),
-            validation=draw.choice([{}, {"val_check_interval": draw.randint(2, 4)}, across]),
-            savers={kind: draw.randint(1, 4) for kind in draw.sample(kinds, draw.randint(1, 3))},
-            warmup=draw.randint(2, 6),
-            phases=draw.randrange(len(_phases())),
-            reduce={
-                "patience": patience,
-                "factor": draw.choice([0.5, 0.3, 0.9]),
-                "cooldown": draw.randint(0, 1),
-                "threshold_mode": draw.choice(["rel", "abs"]),
-            },
-            restart={
-                "patience": patience + draw.randint(1, 2),
-                "peak_decay": draw.choice([1.0, 0.7, 0.5]),
-                "rewarm": draw.choice([0, 2, "5%"]),
-                "fit": draw.choice(["remaining", "original"]),
-            },
-        )
-
-    def metric(self, step: int, rank: int) -> float:
-        """Falls and stalls: a function of the step, and a contradicting one on the other rank."""
-        noise = random.Random(f"{self.seed}/{step}/{rank}").random()
-        return math.exp(-step / 30) + 0.2 * noise + rank * math.sin(step)
-
-    def wishes(self) -> list[Callback]:
-        wishes: list[Callback] = [
-            LRWarmup(self.warmup),
-            LRMultiPhaseDecay(_phases()[self.phases]),
-            LRPlateauReduction("val_loss", **self.reduce),
-            LRStagnationRestart("val_loss", **self.restart),
-        ]
-        random.Random(self.seed).shuffle(wishes)
-        return wishes
-
-    def checkpoints(self, root: Path) -> list[Callback]:
-        kinds: dict[str, dict[str, Any]] = {
-            "steps": {"every_n_train_steps": self.savers.get("steps")},
-            "validation": {"monitor": "val_loss", "every_n_epochs": 1, "save_on_train_epoch_end": False},
-            "epoch": {"every_n_epochs": 1, "save_on_train_epoch_end": True},
-        }
-        return [ModelCheckpoint(root / kind, "{step}", save_top_k=-1, **kinds[kind]) for kind in self.savers]
-
-    def __str__(self) -> str:
-        check = self.validation.get("val_check_interval", "epoch")
-        saved = "+".join(f"{kind}/{n}" if kind == "steps" else kind for kind, n in self.savers.items())
-        across = " across" if "check_val_every_n_epoch" in self.validation else ""
-        return f"{self.batches}x{self.epochs}/{self.accumulate}, val {check}{across}, {saved}"
-
-
-@dataclass(frozen=True)
-class Kill:
-    """Die at the first ``place`` from update ``update`` on; ``rank`` alone, or all of them."""
-
-    place: str
-    update: int
-    rank: int | None = None
-
-    def strikes(self, place: str, trainer: Any) -> bool:
-        here = self.rank is None or self.rank == trainer.global_rank
-        return here and self.place == place and trainer.global_step >= self.update
-
-
-# ---- the worker
-
-
-def die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-class Trace(Callback):
-    """Appends the lr of every update to a file that outlives the process; dies when the plan says so."""
-
-    def __init__(self, path: Path, attempt: int, kill: Kill | None) -> None:
-        self.path, self.attempt, self.kill = path, attempt, kill
-
-    def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
-        if self.kill is not None and self.kill.strikes("update", trainer):
-            die()
-        with self.path.open("a") as file:  # closed, thus in the kernel's hands, before the update is made
-            file.write(f"{self.attempt} {trainer.global_step} {float(optimizer.param_groups[0]['lr']).hex()}\n")
-
-    def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
-        if self.kill is not None and self.kill.strikes("validation", trainer):
-            die()
-
-    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
-        state = trainer.lr_scheduler_configs[0].scheduler.state_dict()
-        self.path.with_suffix(".final").write_text(json.dumps({"state": state, "updates": trainer.global_step}))
-
-
-class HalfWritten(TorchCheckpointIO):
-    """Dies half-way through writing a checkpoint under its final name, as a plain ``torch.save`` would."""
-
-    def __init__(self, kill: Kill | None) -> None:
-        self.kill = kill
-        self.trainer: Any = None
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        if self.kill is not None and self.kill.strikes("saving", self.trainer):
-            buffer = io.BytesIO()
-            torch.save(checkpoint, buffer)
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-            Path(path).write_bytes(buffer.getvalue()[: buffer.tell() // 2])
-            die()
-        super().save_checkpoint(checkpoint, path, storage_options)
-
-
-class Folder(Logger):
-    """Logs nothing, but has a directory, where the decisions are kept."""
-
-    def __init__(self, root: Path) -> None:
-        super().__init__()
-        self.root = root
-
-    name, version = "folder", 0
-
-    @property
-    def save_dir(self) -> str:
-        return str(self.root)
-
-    def log_metrics(self, *_: Any, **__: Any) -> None:
-        pass
-
-    def log_hyperparams(self, *_: Any, **__: Any) -> None:
-        pass
-
-
-class Measured(Net):
-    def __init__(self, config: Config) -> None:
-        super().__init__(batches=config.batches)
-        self.config = config
-
-    def on_validation_epoch_end(self) -> None:
-        self.log("val_loss", self.config.metric(self.trainer.global_step, self.trainer.global_rank))
-
-
-def work(config: Config, root: Path, attempt: int, ckpt: Path | None, kill: Kill | None, rank: int, ranks: int) -> None:
-    """One attempt of one rank, in a process of its own."""
-    with (root / f"attempt{attempt}.rank{rank}.log").open("w") as log:
-        os.dup2(log.fileno(), 1)
-        os.dup2(log.fileno(), 2)
-    try:
-        parallel: dict[str, Any] = {}
-        if ranks > 1:  # a file as the meeting point: no port that somebody else may take first
-            meet = f"file://{root}/meet{attempt}"
-            torch.distributed.init_process_group("gloo", init_method=meet, rank=rank, world_size=ranks)
-            os.environ.update(LOCAL_RANK=str(rank), NODE_RANK="0", WORLD_SIZE=str(ranks))
-            parallel = {"strategy": "ddp", "devices": ranks, "use_distributed_sampler": False}
-        disk = HalfWritten(kill)
-        disk.trainer = trainer(
-            root,
-            [Trace(root / f"trace{rank}", attempt, kill), *config.wishes(), *config.checkpoints(root)],
-            max_epochs=config.epochs,
-            accumulate_grad_batches=config.accumulate,
-            limit_val_batches=1,
-            enable_checkpointing=True,
-            logger=Folder(root),
-            plugins=[disk],
-            **config.validation,
-            **parallel,
-        )
-        torch.manual_seed(config.seed)
-        disk.trainer.fit(Measured(config), ckpt_path=ckpt)
-    except BaseException:
-        traceback.print_exc()
-        raise
-
-
-# ---- the harness: it knows nothing but the files
-
-
-def run(config: Config, root: Path, attempt: int, ckpt: Path | None, kill: Kill | None, ranks: int) -> list[int | None]:
-    """Start the ranks, wait for the first death, end the others; the exit codes, ``None`` for one that we killed."""
+    A rank that was told to stop may take its time.
+    """
     workers = [
-        FORK.Process(target=work, args=(config, root, attempt, ckpt, kill, rank, ranks)) for rank in range(ranks)
+        FORK.Process(target=work, args=(config, root, attempt, ckpt, death, rank, ranks)) for rank in range(ranks)
     ]
     for worker in workers:
         worker.start()
-    deadline, codes = time.monotonic() + HANGS_AFTER, dict.fromkeys(range(ranks))
+    deadline = time.monotonic() + HANGS_AFTER
+    codes: dict[int, int | None] = dict.fromkeys(range(ranks))
     running = dict(enumerate(workers))
     while running:
         ended = wait([worker.sentinel for worker in running.values()], max(0.0, deadline - time.monotonic()))
@@ -287,7 +84,7 @@ def run(config: Config, root: Path, attempt: int, ckpt: Path | None, kill: Kill 
                 worker.join()
                 codes[rank] = worker.exitcode
                 del running[rank]
-        if not ended or any(codes[rank] for rank in range(ranks)):
+        if not ended or any(code not in (None, DONE, TERMINATED) for code in codes.values()):
             for worker in running.values():
                 worker.kill()
                 worker.join()
@@ -295,31 +92,55 @@ def run(config: Config, root: Path, attempt: int, ckpt: Path | None, kill: Kill 
     return list(codes.values())
 
 
-def saved(root: Path) -> list[Path]:
-    """Every checkpoint, the newest first."""
-    found = [*root.glob("steps/*.ckpt"), *root.glob("validation/*.ckpt"), *root.glob("epoch/*.ckpt")]
-    return sorted(found, key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True)
-
-
 def newest(root: Path, broken: set[Path]) -> tuple[Path | None, int]:
     """The newest checkpoint that can be read, and its step; what cannot be read is remembered."""
-    for path in saved(root):
+    found = sorted(root.glob("*/*.ckpt"), key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True)
+    for path in found:
         try:
-            return path, int(torch.load(path, weights_only=True)["global_step"])
-        except Exception:  # truncated: torch raises whatever the zip reader, or the unpickler, stumbles over
-            broken.add(path)
+            with zipfile.ZipFile(path) as file:
+                if file.testzip() is None:
+                    return path, int(torch.load(path, weights_only=True)["global_step"])
+        except Exception:  # whatever the zip reader, or the unpickler, stumbles over
+            pass
+        broken.add(path)
     return None, 0
 
 
-def trace(root: Path, rank: int) -> list[tuple[int, int, str]]:
+def damage(path: Path, how: str, draw: random.Random) -> None:
+    """Spoil a file; it keeps its age."""
+    age, data = path.stat(), bytearray(path.read_bytes())
+    if how == "truncated":
+        del data[draw.randrange(1, len(data)) :]
+    elif how == "emptied":
+        data.clear()
+    else:
+        for _ in range(16):
+            data[draw.randrange(len(data))] ^= draw.randint(1, 255)
+    path.write_bytes(data)
+    os.utime(path, ns=(age.st_atime_ns, age.st_mtime_ns))
+
+
+def trace(root: Path, rank: int) -> list[Row]:
     path = root / f"trace{rank}"
     rows = [line.split() for line in path.read_text().splitlines()] if path.exists() else []
-    return [(int(attempt), int(update), lr) for attempt, update, lr in rows]
+    return [(int(row[0]), row[1].replace("_", " "), int(row[2]), tuple(row[3:])) for row in rows]
 
 
-def decisions(root: Path) -> str:
+def updates(rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if row[1] == "update"]
+
+
+def decisions(root: Path) -> list[str]:
     path = root / "lr_events.jsonl"
-    return path.read_text() if path.exists() else ""
+    return path.read_text().splitlines(keepends=True) if path.exists() else []
+
+
+@dataclass
+class Attempt:
+    """What was tried again after a death (``None``: the first time), and from what."""
+
+    after: Death | None
+    ckpt: Path | None
 
 
 @dataclass
@@ -329,107 +150,207 @@ class Result:
     config: Config
     updates: int = 0
     lrs: int = 0
-    kinds: dict[str, int] = field(default_factory=dict)
-    killed: list[Kill] = field(default_factory=list)
-    attempts: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)
+    moments: list[Row] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
+    missed: list[Death] = field(default_factory=list)
     broken: int = 0
-    compared: int = 0
-    wrong: list[str] = field(default_factory=list)
+    compared: Counter[int] = field(default_factory=Counter)
+    wrong: list[tuple[int, str]] = field(default_factory=list)
 
-    def count(self, place: str) -> int:
-        return sum(kill.place == place for kill in self.killed)
+    @property
+    def deaths(self) -> list[Death]:
+        return [attempt.after for attempt in self.attempts if attempt.after is not None]
 
 
-def uninterrupted(config: Config, root: Path, ranks: int) -> tuple[Result, dict[int, str]]:
+def uninterrupted(config: Config, root: Path, ranks: int) -> tuple[Result, dict[int, tuple[str, ...]]]:
     """The run that nobody kills: what every attempt is compared with."""
     result = Result(config)
     codes = run(config, root, 0, None, None, ranks)
     if any(codes):
-        result.wrong.append(f"the uninterrupted run ended with {codes}:\n{logs(root, 0)}")
+        result.wrong.append((0, f"the uninterrupted run ended with {codes}:\n{logs(root, 0)}"))
         return result, {}
-    whole = {update: lr for _, update, lr in trace(root, 0)}
+    result.moments = trace(root, 0)
+    whole = {update: values for _, _, update, values in updates(result.moments)}
     for rank in range(1, ranks):
-        if {update: lr for _, update, lr in trace(root, rank)} != whole:
-            result.wrong.append(f"rank {rank} of the uninterrupted run used other lrs than rank 0")
-    events = [json.loads(line) for line in decisions(root).splitlines()]
-    result.updates, result.lrs = len(whole), len(set(whole.values()))
-    result.kinds = {kind: sum(event["kind"] == kind for event in events) for kind in ("reduce", "restart")}
+        if {update: values for _, _, update, values in updates(trace(root, rank))} != whole:
+            result.wrong.append((0, f"rank {rank} of the uninterrupted run used other lrs than rank 0"))
+    result.updates, result.lrs = len(whole), len({values[0] for values in whole.values()})
+    result.kinds = Counter(json.loads(line)["kind"] for line in decisions(root))
     return result, whole
 
 
-def killed(
-    result: Result, whole: dict[int, str], root: Path, original: Path, kills: int, used: set[int], ranks: int
-) -> None:
-    """Train the same again, killed ``kills`` times before updates and now and then elsewhere; compare everything."""
-    config, draw, broken = result.config, random.Random(f"kills/{result.config.seed}"), set[Path]()
-    done = False
-    while not done:
-        ckpt, step = newest(root, broken)
-        kill = None
-        if result.count("update") < kills and step < result.updates:
-            place = PLACES[result.attempts % len(PLACES)]
-            # not too far: several kills are to fit into one run
-            reach = range(step, min(result.updates, step + max(4, (result.updates - step) // 2)))
-            update = draw.choice([k for k in reach if k not in used] or list(reach))
-            alone = draw.choice([None, None, 0, 1]) if ranks > 1 and place == "update" else None
-            kill = Kill(place, update, alone)
-        result.attempts += 1
-        codes = run(config, root, result.attempts, ckpt, kill, ranks)
-        # no further validation, or checkpoint, may have come after that update
-        done = codes == [0] * ranks and (kill is None or kill.place != "update")
-        if done:
+def planned(
+    result: Result, deck: list[tuple[str, str]], step: int, ckpt: Path | None, draw: random.Random, ranks: int
+) -> Death | None:
+    """The next way to die that can still happen to this run; it goes to the end of the deck."""
+    far = step + draw.choice([2, max(4, (result.updates - step) // 2)])  # several deaths are to fit into one run
+    for i, (way, place) in enumerate(deck):
+        moment = WAYS[way][place]
+        passed = [row[2] for row in result.moments if row[1] == moment]
+        if moment == "rewriting":
+            told = any(row[1] == "decision" and row[2] < step for row in result.moments)
+            reach = [0] if ckpt is not None and told else []
+        else:
+            first = step if moment in ("update", "training step") else step + 1
+            reach = [update for update in passed if first <= update < far]
+        if not reach:
             continue
-        if kill is None or -signal.SIGKILL not in codes:
-            said = logs(root, result.attempts)
-            result.wrong.append(f"attempt {result.attempts} from {ckpt}, {kill}: ended with {codes}\n{said}")
+        deck.append(deck.pop(i))
+        accumulated = result.config.accumulate if isinstance(result.config.accumulate, int) else 1
+        skip = draw.randrange(accumulated) if moment == "training step" and accumulated > 1 else 0
+        alone = draw.choice([None, None, 0, 1]) if ranks > 1 and way == "SIGKILL" and moment == "update" else None
+        return Death(way, place, draw.choice(reach), alone, skip, stays=draw.random() < 0.5)
+    return None
+
+
+def killed(
+    result: Result,
+    whole: dict[int, tuple[str, ...]],
+    root: Path,
+    original: Path,
+    kills: int,
+    deck: list[tuple[str, str]],
+    ranks: int,
+) -> None:
+    """Train the same again, dying ``kills`` times; compare everything."""
+    config, draw, broken = result.config, random.Random(f"deaths/{result.config.seed}"), set[Path]()
+    last: Death | None = None
+    before: list[str] = []  # the decisions of attempts that left no checkpoint: a run that starts anew keeps them
+    while True:
+        ckpt, step = newest(root, broken)
+        before = decisions(root) if ckpt is None else []
+        if ckpt is None:  # left to itself, Lightning goes on from OnExceptionCheckpoint's file, readable or not
+            (root / "exception" / "on_exception.ckpt").unlink(missing_ok=True)
+        death = (
+            planned(result, deck, step, ckpt, draw, ranks) if len(result.deaths) < kills - (last is not None) else None
+        )
+        result.attempts.append(Attempt(last, ckpt))
+        codes = run(config, root, len(result.attempts), ckpt, death, ranks)
+        if codes == [DONE] * ranks:
+            if death is not None:
+                result.missed.append(death)
+            break
+        if death is None or not ENDS.get(death.way, {KILLED}) & set(codes):
+            said = logs(root, len(result.attempts))
+            story = f"attempt {len(result.attempts)} from {ckpt}, {death}: ended with {codes}\n{said}"
+            result.wrong.append((len(result.attempts), story))
             return
-        result.killed.append(kill)
-        if kill.place == "update":
-            used.add(kill.update)
+        last = death
+        if death.way == "SIGKILL, newest checkpoint":
+            readable, every = True, draw.random() < 0.25
+            while readable:
+                spoilt, _ = newest(root, set())
+                if spoilt is not None:
+                    damage(spoilt, death.place, draw)
+                readable = spoilt is not None and every
     result.broken = len(broken)
     compare(result, whole, root, original, ranks)
+    if [line for line in before if line.endswith("\n")] + decisions(original) != decisions(root):
+        text = f"other decisions in {root}/lr_events.jsonl than in {original}"
+        result.wrong.append((len(result.attempts), text))
 
 
-def compare(result: Result, whole: dict[int, str], root: Path, original: Path, ranks: int) -> None:
+def compare(result: Result, whole: dict[int, tuple[str, ...]], root: Path, original: Path, ranks: int) -> None:
     for rank in range(ranks):
-        rows = trace(root, rank)
-        result.compared += len(rows)
-        for attempt, update, lr in rows:
-            if lr != whole.get(update):
-                want = float.fromhex(whole.get(update, "nan"))
-                result.wrong.append(
-                    f"rank {rank}, attempt {attempt}, update {update}: {float.fromhex(lr)!r}, not {want!r}"
-                )
-        missing = sorted(set(whole) - {update for _, update, _ in rows})
+        rows = updates(trace(root, rank))
+        for attempt, _, update, values in rows:
+            result.compared[attempt] += 1
+            if values != whole.get(update):
+                got, want = ([float.fromhex(v) for v in vs] for vs in (values, whole.get(update, ())))
+                result.wrong.append((attempt, f"rank {rank}, attempt {attempt}, update {update}: {got}, not {want}"))
+        missing = sorted(set(whole) - {update for _, _, update, _ in rows})
+        last = len(result.attempts)
         if missing:
-            result.wrong.append(f"rank {rank} never made the updates {missing}")
+            result.wrong.append((last, f"rank {rank} never made the updates {missing}"))
         finals = [folder / f"trace{rank}.final" for folder in (original, root)]
         if not all(path.exists() for path in finals) or len({path.read_text() for path in finals}) > 1:
-            result.wrong.append(f"rank {rank}: another final state of the scheduler, see {finals}")
-    if decisions(root) != decisions(original):
-        result.wrong.append(f"other decisions in {root}/lr_events.jsonl than in {original}")
+            result.wrong.append((last, f"rank {rank}: another final state of the scheduler, see {finals}"))
 
 
 def logs(root: Path, attempt: int) -> str:
     return "\n".join(path.read_text()[-3000:] for path in sorted(root.glob(f"attempt{attempt}.rank*.log")))
 
 
-def main() -> int:
+def summary(results: Sequence[Result]) -> list[str]:
+    """Ways to die as a markdown table; what was compared counts for the death before it."""
+    lines = [
+        "| way to die | where | deaths | gone on from what it saved dying | from a checkpoint before | from the start "
+        "| updates compared | mismatches |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    totals = Counter[str]()
+    columns = ("deaths", "dying", "before", "start", "compared", "wrong")
+    for way, place in [(way, place) for way, places in WAYS.items() for place in places] + [("", "")]:
+        tally = Counter[str]()
+        for result in results:
+            for number, attempt in enumerate(result.attempts, 1):
+                death = attempt.after
+                if (("", "") if death is None else (death.way, death.place)) != (way, place):
+                    continue
+                tally["compared"] += result.compared[number]
+                tally["wrong"] += sum(n == number or (n == 0 and number == 1) for n, _ in result.wrong)
+                if death is not None:
+                    tally["deaths"] += 1
+                    folder = "start" if attempt.ckpt is None else attempt.ckpt.parent.name
+                    tally[{"start": "start", "exception": "dying"}.get(folder, "before")] += 1
+        totals += tally
+        if way:
+            lines.append(f"| {way} | {place} | " + " | ".join(str(tally[column]) for column in columns) + " |")
+    lines.append("| all, and first attempts | | " + " | ".join(str(totals[column]) for column in columns) + " |")
+    return lines
+
+
+def report(results: Sequence[Result], ranks: int, seconds: float) -> int:
+    print("| seed | run | updates | lrs | decisions | deaths | broken | compared | ≠ |\n" + "|---" * 9 + "|")
+    for r in results:
+        kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(r.kinds.items()))
+        print(
+            f"| {r.config.seed} | {r.config} | {r.updates} | {r.lrs} | {kinds} | {len(r.deaths)} | {r.broken} | "
+            f"{r.compared.total()} | {len(r.wrong)} |"
+        )
+    print()
+    print("\n".join(summary(results)))
+    print(
+        f"\nranks {ranks}; configurations {len(results)}; schedules {len({r.config.body for r in results})}; "
+        f"deaths {sum(len(r.deaths) for r in results)}; one rank alone "
+        f"{sum(death.rank is not None for r in results for death in r.deaths)}; "
+        f"planned, but never came {sum(len(r.missed) for r in results)}; "
+        f"broken checkpoints {sum(r.broken for r in results)}; "
+        f"updates compared {sum(r.compared.total() for r in results)}; "
+        f"mismatches {sum(len(r.wrong) for r in results)}; {seconds:.0f} s"
+    )
+    for r in results:
+        for _, line in r.wrong[:10]:
+            print(f"seed {r.config.seed}: {line}", file=sys.stderr)
+        for death in r.missed:
+            print(f"seed {r.config.seed}: {death} never came")
+    return int(any(r.wrong for r in results))
+
+
+def arguments(argv: Sequence[str] | None) -> Any:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=30, help="kills before an update, over all configurations")
-    parser.add_argument("--per-run", type=int, default=4, help="of them in one run")
+    parser.add_argument("--kills", type=int, default=30, help="deaths over all configurations")
+    parser.add_argument("--per-run", type=int, default=5, help="of them in one run")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--ranks", type=int, default=1)
     parser.add_argument("--keep", type=Path, help="keep the files here")
-    args = parser.parse_args()
+    parser.add_argument("--markdown", type=Path, help="write the table of ways to die here too")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = arguments(argv)
     for name in RANK_VARIABLES:
         os.environ.pop(name, None)
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    began, results, used, drawn = time.monotonic(), list[Result](), set[int](), args.seed * 1000
+    began, results, drawn = time.monotonic(), list[Result](), args.seed * 1000
+    deck = [(way, place) for way, places in WAYS.items() for place in places]
+    random.Random(args.seed).shuffle(deck)
     with contextlib.ExitStack() as stack:
         top = args.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        while (left := args.kills - sum(result.count("update") for result in results)) > 0:
+        while (left := args.kills - sum(len(result.deaths) for result in results)) > 0:
             config = Config.drawn(drawn)
             original, root = top / f"{drawn}.whole", top / f"{drawn}.killed"
             drawn += 1
@@ -437,38 +358,12 @@ def main() -> int:
                 folder.mkdir(parents=True)
             result, whole = uninterrupted(config, original, args.ranks)
             if not result.wrong:
-                if result.kinds["reduce"] < 2 or result.kinds["restart"] < 1:
-                    continue  # a quiet run proves little: draw another
-                killed(result, whole, root, original, min(left, args.per_run), used, args.ranks)
+                killed(result, whole, root, original, min(left, args.per_run), deck, args.ranks)
             results.append(result)
-            if result.wrong:
-                break
-    return report(results, used, args.ranks, time.monotonic() - began)
-
-
-def report(results: list[Result], used: set[int], ranks: int, seconds: float) -> int:
-    print(
-        "| seed | run | updates | lrs | reduce | restart | kills: update, validation, saving | broken | compared | ≠ |"
-    )
-    print("|---|---|---|---|---|---|---|---|---|---|")
-    for r in results:
-        kills = ", ".join(str(r.count(place)) for place in ("update", "validation", "saving"))
-        print(
-            f"| {r.config.seed} | {r.config} | {r.updates} | {r.lrs} | {r.kinds.get('reduce')} | "
-            f"{r.kinds.get('restart')} | {kills} | {r.broken} | {r.compared} | {len(r.wrong)} |"
-        )
-    alone = sum(kill.rank is not None for r in results for kill in r.killed)
-    print(
-        f"ranks {ranks}; configurations {len(results)}; kills {sum(len(r.killed) for r in results)}; "
-        f"before updates {sum(r.count('update') for r in results)} "
-        f"({len(used)} different ones; one rank alone {alone}); "
-        f"broken checkpoints {sum(r.broken for r in results)}; updates compared {sum(r.compared for r in results)}; "
-        f"mismatches {sum(len(r.wrong) for r in results)}; {seconds:.0f} s"
-    )
-    for r in results:
-        for line in r.wrong[:10]:
-            print(f"seed {r.config.seed}: {line}", file=sys.stderr)
-    return int(any(r.wrong for r in results))
+            print(f"{time.monotonic() - began:.0f} s: {config.seed}, {len(result.wrong)} mismatches", file=sys.stderr)
+    if args.markdown:
+        args.markdown.write_text("\n".join(summary(results)) + "\n")
+    return report(results, args.ranks, time.monotonic() - began)
 
 
 if __name__ == "__main__":

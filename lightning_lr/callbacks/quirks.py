@@ -197,14 +197,21 @@ def validate_now(trainer: Trainer) -> None:
 
 @contextlib.contextmanager
 def _epoch_of_last_batch(trainer: Trainer) -> Iterator[None]:
-    """``current_epoch`` as it was at the newest batch: after an epoch's last one it has advanced when a run goes on."""
-    progress = trainer.fit_loop.epoch_progress.current
-    now = progress.completed
-    progress.completed = max(0, progress.started - 1)  # type: ignore[attr-defined]
+    """The counters as they were when the newest batch was over: after an epoch's last one they have advanced when a run
+    goes on. A checkpoint that is written within is then one of a validation's end as any other; with the counters as
+    they stand, an epoch that is over with a batch that is not, Lightning would go on from it one batch behind.
+    """
+    epochs, batches = trainer.fit_loop.epoch_progress, trainer.fit_loop.epoch_loop.batch_progress
+    now = epochs.state_dict(), batches.state_dict()
+    for epoch in (epochs.total, epochs.current):
+        epoch.processed = epoch.completed = max(0, epoch.started - 1)  # type: ignore[attr-defined]
+    for batch in (batches.total, batches.current):
+        batch.completed = batch.processed  # type: ignore[attr-defined]
     try:
         yield
     finally:
-        progress.completed = now
+        epochs.load_state_dict(now[0])
+        batches.load_state_dict(now[1])
 
 
 def add_to_progress_bar(trainer: Trainer, values: Callable[[], dict[str, str]]) -> Callable[[], None]:

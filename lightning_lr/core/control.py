@@ -273,9 +273,12 @@ def halted(control: Control, t: int) -> Control:
     return control._replace(rewarm=0, origin=t, hold_until=0, offset=here.numerator, num=0, den=here.denominator)
 
 
-def followed(events: Iterable[Event], start: Control = UNTOUCHED) -> list[Event]:
-    """The events of a track as one sees them that keeps its clock: see :func:`beside` and :func:`halted`."""
-    out, control, finishing = [], start, False
+def followed(events: Iterable[Event], start: Control = UNTOUCHED, finishing: bool = False) -> list[Event]:
+    """The events of a track as one sees them that keeps its clock: see :func:`beside` and :func:`halted`.
+
+    ``finishing``: whether a cooldown is going on at the start.
+    """
+    out, control = [], start
     for event in events:
         if event.finish is not None:
             control, finishing = halted(control, event.step), True

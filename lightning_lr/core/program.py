@@ -33,6 +33,7 @@ class SCALAR:
     sin = staticmethod(math.sin)
     sqrt = staticmethod(math.sqrt)
     log = staticmethod(math.log)
+    exp = staticmethod(math.exp)
     minimum = staticmethod(min)
     maximum = staticmethod(max)
     abs = staticmethod(abs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,9 @@ class Journal:
         if past is not None and (past or path.exists()):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("".join(map(_line, past)), encoding="utf-8")
+        elif past is None and path.exists():
+            written = path.read_bytes()
+            os.truncate(path, written.rfind(b"\n") + 1)  # a killed run may have left its last line unfinished
 
     def append(self, entry: dict[str, Any]) -> None:
         """Write one more line, at once."""

@@ -48,10 +48,10 @@ class Custom(Phase):
         return self.of == "progress"
 
     def bind(self, span: Span) -> Shape:
-        time: Any = span.length
+        time: Any = span.length if self.needs_length else None
         if self.of == "epoch":
             span.horizon.at_epoch(0, f"Custom(of={self.of!r})")  # refuses an epoch of unknown length
-            time = (span.begin, span.horizon)
+            time = (span.begin, Horizon(None, span.horizon.steps_per_epoch))
         args = (self.fn, self.of, time, span.start)
         return Shape(_custom, args, span.left_limit(_custom, args, stairs=self.of != "progress"))
 

@@ -133,7 +133,7 @@ class OneMinusSqrt(_Falling):
     @staticmethod
     def _formula(m: Any, n: Any, d: int, length: int, start: float, end: float) -> Any:
         root = m.sqrt(n / (d * length))
-        return _blend((1.0 - n / (d * length)) / (1.0 + root), start, end)  # (1 − u)/(1 + √u) = 1 − √u
+        return _blend(_left(n, d, length) / (1.0 + root), start, end)  # (1 − u)/(1 + √u) = 1 − √u
 
 
 class Rex(_Falling):
@@ -385,7 +385,8 @@ class Temperature(Phase):
 
     def bind(self, span: Span) -> Shape:
         formula = _COOLING[self.cooling]
-        args = (span.length or 0, span.start, self.final_temperature / self.initial_temperature)
+        length = span.required() if self.needs_length else 0  # else a longer run would be another program
+        args = (length, span.start, self.final_temperature / self.initial_temperature)
         return Shape(formula, args, span.left_limit(formula, args))
 
 
@@ -402,7 +403,8 @@ def _cool_logarithmically(m: Any, n: Any, d: int, length: int, start: float, rat
 
 
 def _relax(m: Any, n: Any, d: int, length: int, start: float, ratio: float) -> Any:
-    return start * _blend((1.0 - 1.0 / length) ** (n / d), 1.0, ratio)
+    left = m.exp(n / d * math.log1p(-1.0 / length)) if length > 1 else 0.0 ** (n / d)  # a power would lose digits
+    return start * _blend(left, 1.0, ratio)
 
 
 _COOLING: dict[str, Formula] = {
