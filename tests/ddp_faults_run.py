@@ -57,13 +57,13 @@ class Late(Callback):
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         if trainer.global_rank == 0 and not self.for_ever:
-            gather = trainer.strategy.all_gather
+            gather = torch.distributed.all_gather
 
             def announced(*args: Any, **options: Any) -> Any:
                 self.pipe.write_text("I am waiting")
                 return gather(*args, **options)
 
-            trainer.strategy.all_gather = announced
+            torch.distributed.all_gather = announced
 
     def on_validation_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         if trainer.global_rank == 1:
@@ -72,9 +72,6 @@ class Late(Callback):
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         if trainer.global_rank == 0 and self.for_ever:
             self.pipe.write_text("I have given up")
-
-    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
-        trainer.strategy.__dict__.pop("all_gather", None)
 
 
 class Dying(Callback):

@@ -102,13 +102,13 @@ class Report(Used):
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         self.began = time.monotonic()
-        original = trainer.strategy.all_gather
+        original = torch.distributed.all_gather
 
         def counting(*args: Any, **kwargs: Any) -> Any:
             self.gathers.append([trainer.global_step, bool(trainer.validating)])
             return original(*args, **kwargs)
 
-        trainer.strategy.all_gather = counting
+        torch.distributed.all_gather = counting
         for callback in trainer.callbacks:
             if isinstance(callback, LRCallback):
                 callback.on_validation_end = self.watched(callback.on_validation_end)
@@ -136,7 +136,6 @@ class Report(Used):
         self.validations += 1
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
-        del trainer.strategy.all_gather
         found = {
             "lrs": self.lrs,
             "weights": [parameter.tolist() for parameter in pl_module.parameters()],
