@@ -1857,8 +1857,8 @@ class Summary:
         refused = sum(self.refusals.values())
         lines += [f"refused {count}: …{said}" for said, count in self.refusals.most_common(8)]
         lines.append(
-            f"{self.configs} configurations, {self.fits} fits, {self.lrs} lrs, refused {refused}; scalar against "
-            f"against the reference at most {self.relative:.1e}; findings "
+            f"{self.configs} configurations, {self.fits} fits, {self.lrs} lrs, refused {refused}; against "
+            f"the reference at most {self.relative:.1e}; findings "
             f"{len(self.findings)} {self.findings[:20]}"
         )
         return "\n".join(lines)

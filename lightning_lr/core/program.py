@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from lightning_lr.core.durations import Horizon
 
-_INT64 = 2**60  # with room for a sum of two products
+_EXACT = 2**52
+"""Whole numbers below, and sums of two of them, are exact in numpy's float64 as they are in Python: quotients agree."""
 
 Formula = Callable[..., Any]
 """``formula(m, n, d, *args)``: the factor, ``n / d`` updates after the segment began."""
@@ -71,10 +72,10 @@ class Segment(NamedTuple):
     open_end: bool = False
 
     def reach(self, d: int) -> int:
-        """Where the formula's integers may leave numpy's int64: soon, for a share such as '33.333333333333336%'."""
+        """Where the formula's integers may grow too large for numpy: soon, after '33.333333333333336%'."""
         whole = (x for x in self.args if isinstance(x, (int, Fraction)))
         largest = max((max(x.numerator, x.denominator) for x in whole), default=1)
-        return 0 if d * largest >= _INT64 else _INT64 // max(1, largest)
+        return 0 if d * largest >= _EXACT else _EXACT // max(1, largest)
 
 
 class Program:
