@@ -755,9 +755,12 @@ class ScheduledLR(LRScheduler):
 
     def overwritten(self) -> bool:
         """Whether somebody else has written to a schedule's first group; no device is asked."""
-        return any(
-            track.floats[0][0][track.key] != track.floats[0][1] * track.factor for track in self._tracks if track.floats
-        )
+        for track in self._tracks:
+            if track.floats:
+                group, base = track.floats[0]
+                if group[track.key] != base * track.factor:
+                    return True
+        return False
 
     # a compiled optimizer.step traces its hooks: not this one
     _advance_untraced = torch.compiler.disable(_advance)  # type: ignore[no-untyped-call]

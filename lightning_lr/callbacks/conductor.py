@@ -226,10 +226,11 @@ class Conductor:
 
     def before_update(self, trainer: Trainer) -> None:
         """Make sure of the lr that the coming update uses, then log it."""
-        for scheduler in self.schedulers:
-            if scheduler.groups_changed() or scheduler.overwritten():
+        for owner in self.owners:
+            if owner.scheduler.groups_changed() or owner.scheduler.overwritten():
                 self.check_groups()
-        self.reporter.before_update(trainer)
+        if self.reporter.boards:
+            self.reporter.before_update(trainer)
 
     def validation_starts(self, trainer: Trainer) -> None:
         """What lies in ``callback_metrics`` now is not this validation's."""

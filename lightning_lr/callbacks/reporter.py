@@ -134,7 +134,7 @@ class Reporter:
 
     def before_update(self, trainer: Trainer) -> None:
         """Log the lr that the coming update uses, under the step number of Lightning's own points."""
-        if self.recorder is not None and self.boards:
+        if self.recorder is not None:
             step = quirks.step_number(trainer)
             if not self._introduced:
                 self._introduce(step)
