@@ -13,6 +13,7 @@ import fuzz
 import numpy as np
 import pytest
 import torch
+from fuzz_config import Loop, P, Part, code
 
 import lightning_lr.core.actions
 import lightning_lr.core.control
@@ -186,19 +187,19 @@ def test_what_is_found_is_told_with_all_that_is_needed_to_see_it_again(monkeypat
     assert "expected" in said[0]
     small = eval(said[0].split("smaller, which fails in the same way: ")[1].splitlines()[0], vars(fuzz))
     assert small.ops == ()
-    assert fuzz.code(small.parts[0].schedule) == "Linear()"
+    assert code(small.parts[0].schedule) == "Linear()"
     assert isinstance(fuzz.failure(small), fuzz.Mismatch)
 
 
-LINE = fuzz.Loop(
+LINE = Loop(
     seed=7,
     total=20,
     per_epoch=None,
-    parts=(fuzz.Part(fuzz.P(">>", of=[fuzz.P("Warmup", duration=4), fuzz.P("Linear")])),),
+    parts=(Part(P(">>", of=[P("Warmup", duration=4), P("Linear")])),),
     optimizer="SGD",
     lrs=(0.1, 0.2),
     updates=20,
-    ops=((3, "step", 1), (9, "apply", {"action": fuzz.P("Reduce", factor=0.5)})),
+    ops=((3, "step", 1), (9, "apply", {"action": P("Reduce", factor=0.5)})),
 )
 
 
