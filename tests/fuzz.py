@@ -41,6 +41,8 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from math import inf as inf
+from math import nan as nan
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -48,7 +50,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
 from fuzz_config import OPTIMIZERS, Fit, Loop, P, code, pieces
-from fuzz_config import Part as Part  # it stands in what is printed
+from fuzz_config import Part as Part  # these three stand in what is printed
 from fuzz_drawing import PHASES, PRESETS, drawn_loop
 from fuzz_fit import check_fit, drawn_fit
 from fuzz_loop import _CURVES, Mismatch, Seen, check_loop
