@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from lightning_lr.core.actions import Reduce as Reduce
     from lightning_lr.core.actions import Restart as Restart
     from lightning_lr.core.actions import Stop as Stop
+    from lightning_lr.core.band import Band as Band
     from lightning_lr.core.control import Control as Control
     from lightning_lr.core.control import Event as Event
     from lightning_lr.core.control import replay as replay
@@ -68,6 +69,8 @@ if TYPE_CHECKING:
     from lightning_lr.core.presets import wsd as wsd
     from lightning_lr.core.program import Program as Program
     from lightning_lr.core.range_test import Suggestions as Suggestions
+    from lightning_lr.core.recipes import Recipe as Recipe
+    from lightning_lr.core.recipes import recipe as recipe
     from lightning_lr.core.rules import Rule as Rule
     from lightning_lr.core.scaling import scale_lr as scale_lr
     from lightning_lr.core.schedules import Beside as Beside
@@ -114,9 +117,11 @@ _HOMES = {
     "core.schedules.periodic": "cycle_ends",
     "core.presets": ("cosine_with_warmup flat_cosine infinite linear_with_warmup one_cycle slanted_triangular wsd"),
     "core.actions": "Adapt Cooldown Freeze Reduce Restart Stop",
+    "core.band": "Band",
     "core.control": "Control Event replay",
     "core.detectors": "Detector Patience Trend Window",
     "core.range_test": "Suggestions",
+    "core.recipes": "Recipe recipe",
     "core.rules": "Rule",
     "core.tracks": "Track",
     "groups": "param_groups",

@@ -65,6 +65,7 @@ from lightning_lr import (
     plot_cycle_ends,
     plot_events,
     plot_lr_vs_loss,
+    recipe,
     replay,
     wsd,
 )
@@ -445,6 +446,7 @@ ROWS = {
     # detectors, actions, rules, tracks
     "Patience": Row(patience=whole(0), threshold=number(">= 0"), threshold_mode=one_of("rel", "abs")),
     "Window": Row(window=whole(2), threshold=number(">= 0")),
+    "Band": Row(low=a("must be a number that is finite", 0.005, [-1, 0.5]), high=number("> 0.005", 2.0)),
     "Trend": Row(form=one_of("relative", "progress"), c=optional(number("> 0")), z=number("> 0")),
     "Detector.update": Row(
         lambda: Patience(3).update, who="Patience",
@@ -586,6 +588,9 @@ ROWS = {
     },
 }  # fmt: skip
 EXEMPT = {
+    "recipe": "takes what its recipes take: see below",
+    "Recipe": "made by recipe()",
+    "Recipe.__getitem__": "what ** asks of it",
     "main": "the command: its arguments are in COMMAND_LINE below",
     "Program": "made by Schedule.resolve",
     "Program.at": "asked by the writer; Program.__call__ is the same for people",
@@ -1140,6 +1145,34 @@ OTHERS = [
         "final temperature of an exponential cooling",
         lambda: Temperature(2, 0, "exponential"),
         r"^Temperature: final_temperature \(which must not lie above the initial one\) must be a number in \(0, 2\]",
+    ),
+    # recipes
+    ("an unknown recipe", lambda: recipe("finetune"), "^recipe: name must be one of .*did you mean 'fine-tune'"),
+    ("a recipe that is no text", lambda: recipe(3), r"^recipe: name must be one of .*got 3$"),
+    (
+        "a recipe's variant",
+        lambda: recipe("rl", control="rewards"),
+        r"^recipe\('rl'\): control must be one of .*'reward'.* got 'rewards' .*did you mean 'reward'",
+    ),
+    (
+        "a recipe's duration",
+        lambda: recipe("lm-pretrain", warmup=0.1),
+        r"^recipe\('lm-pretrain'\): cosine_with_warmup: warmup is a bare float, 0.1",
+    ),
+    (
+        "a recipe's factor",
+        lambda: recipe("rl", control="reward", factor=1.5),
+        r"^recipe\('rl'\): Reduce: factor must be a number in \(0, 1\), got 1.5",
+    ),
+    (
+        "a recipe's target",
+        lambda: recipe("rl", control="kl", target_kl=0),
+        r"^recipe\('rl'\): target_kl must be a number > 0 \(finite\), got 0",
+    ),
+    (
+        "a recipe's mode",
+        lambda: recipe("unsupervised", mode="triangle"),
+        r"^recipe\('unsupervised'\): Cyclic: mode .*got 'triangle' .*did you mean 'triangular'",
     ),
     # what is beside
     (

@@ -30,6 +30,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import lightning_lr
 from lightning_lr import (
     Adapt,
+    Band,
     Beside,
     Chain,
     Constant,
@@ -325,6 +326,7 @@ VALUES: list[Value] = [
     Patience(3, 0.01, "abs"),
     Window(3, 0.01),
     Trend("relative", 0.01, 1.5),
+    Band(0.005, 0.02),
     Patience(3) | Window(4) & Trend(),
     (Patience(3) | Window(4)) & Trend(),
     Reduce(0.5, 0.01),

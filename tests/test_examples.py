@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_lr import Event, Horizon, replay
+from lightning_lr import Event, Horizon, recipe, replay
 
 ROOT = Path(__file__).resolve().parents[1]
 TIMEOUT = 120
@@ -276,6 +276,53 @@ def test_transformer_layerwise_learns_cools_down_and_keeps_the_ratios_of_its_gro
 def test_transformer_layerwise_refuses_a_length_without_a_validation_at_the_cooldown(tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="--max-steps must be a multiple of 10"):
         run("transformer_layerwise.py", tmp_path, "--max-steps=55")
+
+
+def test_autoencoder_cyclic_compares_the_rates_and_shows_the_loss_where_cycles_end(tmp_path: Path) -> None:
+    result = run("autoencoder_cyclic.py", tmp_path, "--quick")
+    number = r"(0\.\d+) ± (0\.\d+)"
+    found = rows(result, rf"(\S.*?) +0\.003 +{number} +{number} *")
+    assert [name for name, *_ in found] == ["constant", "cyclic", "linear to zero"]
+    for _, error, _, rand, _ in found:
+        assert float(error) < 0.04, "trained: an untrained one is above 0.1"
+        assert float(rand) > 0.3, "the code knows something of the digits"
+    ends = rows(result, rf"cycle (\d), update +(\d+): {number} +{number}")
+    assert [(int(cycle), int(end)) for cycle, end, *_ in ends] == [(i, 40 * i) for i in range(1, 6)]
+    for column in (2, 4):
+        losses = [float(row[column]) for row in ends]
+        assert losses == sorted(losses, reverse=True)
+    assert len(rows(result, r"cyclic against (constant|linear to zero): error (.+); adjusted Rand index (.+)")) == 2
+
+    cyclic = result.points("lr/Adam", tmp_path / "autoencoder" / "cyclic_0")
+    lr = 3e-3 * recipe("unsupervised").schedule.curve(200)
+    assert cyclic == [(step, pytest.approx(lr[step], rel=1e-6)) for step, _ in cyclic]
+    assert len(cyclic) >= 200 / 5
+    constant = result.points("lr/Adam", tmp_path / "autoencoder" / "constant_0")
+    assert [value for _, value in constant] == pytest.approx([3e-3] * len(constant))
+
+
+def test_policy_gradient_learns_and_each_rate_goes_as_its_recipe_says(tmp_path: Path) -> None:
+    result = run("policy_gradient.py", tmp_path, "--quick")
+    found = rows(result, r" +0\.003  (\w+) +([\d.]+) ± [\d.]+ +[\d.]+ ± [\d.]+ +([\d.]+) +([\d.]+)")
+    arms = {arm: (float(reward), float(last), float(decisions)) for arm, reward, last, decisions in found}
+    assert list(arms) == ["fixed", "linear", "reward", "kl"]
+    assert all(reward > 50 for reward, *_ in arms.values()), "untrained, a pole falls after some ten steps"
+    assert arms["fixed"][1:] == (1.0, 0.0)
+    assert arms["linear"][1] < 0.01
+    assert arms["linear"][2] == 0.0
+    assert arms["kl"][2] > 0
+
+    kl = tmp_path / "policy_gradient" / "kl_0.003_0"
+    events = [json.loads(line) for line in (kl / "lr_events.jsonl").read_text("utf-8").splitlines()]
+    assert events
+    lr = dict(result.points("lr/Adam", kl))
+    for event in events:
+        assert event["kind"] == "adapt"
+        assert (event["value"] > 0.02) != (event["value"] < 0.005)
+        before, after = event["lr_before"]["Adam"], event["lr_after"]["Adam"]
+        assert after == pytest.approx(min(1.5 * before, 1e-2) if event["value"] < 0.005 else before / 1.5)
+        if event["step"] < 16 * 16:  # the last decision comes after the last update
+            assert lr[event["step"]] == pytest.approx(after, rel=1e-6)
 
 
 def test_detectors_prints_a_row_for_every_family_and_noise(tmp_path: Path) -> None:

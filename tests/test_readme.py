@@ -236,9 +236,9 @@ def test_the_plain_torch_block_ends_at_zero_and_saves_a_state_that_loads(at_root
     assert (again.updates, again.get_last_lr()) == (200, [0.0])
 
 
-@pytest.mark.parametrize("number", range(2))
+@pytest.mark.parametrize("number", range(3))
 def test_the_interactive_blocks_print_what_is_shown(number: int) -> None:
-    assert len(blocks("pycon")) == 2
+    assert len(blocks("pycon")) == 3
     test = doctest.DocTestParser().get_doctest(blocks("pycon")[number], {}, f"pycon {number}", "README.md", 0)
     report: list[str] = []
     failed, tried = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(test, out=report.append)
@@ -397,3 +397,25 @@ def test_it_names_no_public_thing_that_is_not_there() -> None:
 def test_the_files_it_names_exist() -> None:
     for path in re.findall(r"\bexamples/\w+\.py", README):
         assert (ROOT / path).is_file(), path
+
+
+# ---- the recipes
+
+
+def test_every_recipe_has_a_row_and_is_the_schedule_in_it() -> None:
+    from lightning_lr.core.recipes import listing
+
+    names = {name: getattr(lightning_lr, name) for name in lightning_lr.__all__}
+    rows = [cells(row) for row in table("| recipe | its schedule | not for | source |")]
+    for call, is_, _, source in rows:
+        one = eval(call.strip("`"), names)
+        assert repr(one) == call.strip("`").replace('"', "'")
+        written = re.match(r"`([^`]+)`", is_)
+        assert written
+        assert one.schedule == eval(written[1], names), call
+        assert set(re.findall(r"\d{4}\.\d{5}", source)) <= set(re.findall(r"\d{4}\.\d{5}", one.source)) | {"1706.08500"}
+    shown = {call.strip("`").replace('"', "'") for call, *_ in rows}
+    assert {row.call for row in listing()} - shown == {
+        "recipe('gan', network='discriminator')",
+        "recipe('gan', network='generator')",
+    }, "the two differ from the first one in the optimizer's settings only"

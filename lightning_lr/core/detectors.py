@@ -392,9 +392,10 @@ def as_detector(value: object, where: str) -> Detector:
     if isinstance(value, Detector):
         return value
     if isinstance(value, Mapping):
+        from lightning_lr.core.band import Band
         from lightning_lr.core.coerce import build
 
-        known: dict[str, type[Detector]] = {c.__name__: c for c in (Patience, Window, Trend, Either, Both)}
+        known: dict[str, type[Detector]] = {c.__name__: c for c in (Patience, Window, Trend, Band, Either, Both)}
         return build(value, known, "detector", where)
     raise ValueError(f"{where} must be a detector such as Patience(10), got {shown(value)}")
 
