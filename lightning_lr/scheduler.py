@@ -705,6 +705,7 @@ class ScheduledLR(LRScheduler):
             self._advance_untraced(optimizer)
         elif (
             self._doubtful or (groups := optimizer.param_groups)[-1] is not self._last
+            or len(groups) != self._count
             or (first := groups[0]) is not self._first or first[self._key] == 0.0
         ):  # fmt: skip
             self._advance_with_care(optimizer)

@@ -63,7 +63,7 @@ class Conductor:
             owner.scheduler.who = owner.who
             if owner.is_new:
                 quirks.attach(trainer, owner.scheduler)
-        quirks.spare_steps(trainer, self.schedulers)
+        quirks.spare_steps(trainer, pl_module, self.schedulers)
 
     @property
     def schedulers(self) -> list[ScheduledLR]:

@@ -12,7 +12,7 @@ from lightning_lr.core.checks import is_a
 from lightning_lr.core.durations import Horizon
 
 if TYPE_CHECKING:
-    from lightning.pytorch import Trainer
+    from lightning.pytorch import LightningModule, Trainer
     from torch.optim import Optimizer
 
     from lightning_lr.scheduler import ScheduledLR
@@ -37,8 +37,13 @@ def attach(trainer: Trainer, scheduler: ScheduledLR) -> None:
     trainer.strategy.lr_scheduler_configs.append(LRSchedulerConfig(scheduler, interval="step"))
 
 
-def spare_steps(trainer: Trainer, schedulers: Collection[ScheduledLR]) -> None:
-    """Lightning need not call their ``step()`` after each batch: it would do nothing, after 5 µs of preparations."""
+def spare_steps(trainer: Trainer, pl_module: LightningModule, schedulers: Collection[ScheduledLR]) -> None:
+    """Lightning need not call their ``step()`` after each batch: it would do nothing, after 5 µs of preparations.
+
+    Unless the module's own ``lr_scheduler_step`` is what it would call.
+    """
+    if type(pl_module).lr_scheduler_step.__qualname__ != "LightningModule.lr_scheduler_step":
+        return
     for config in trainer.strategy.lr_scheduler_configs:
         if config.scheduler in schedulers:
             config.frequency = NEVER

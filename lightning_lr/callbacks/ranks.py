@@ -37,7 +37,11 @@ def agree(trainer: Trainer, who: str, plan: Callable[[], Mapping[str, str]], ref
         ValueError: on every rank the same one: a rank has refused something, or has another plan than rank 0.
     """
     if trainer.world_size > 1:
-        mine = {"": str(refused)} if refused is not None else {k: _ITS_OWN.sub("", v) for k, v in plan().items()}
+        mine = (
+            {"": _ITS_OWN.sub("", str(refused))}
+            if refused is not None
+            else {k: _ITS_OWN.sub("", v) for k, v in plan().items()}
+        )
         digest = hashlib.sha256(json.dumps(mine).encode()).digest()
         numbers = [int.from_bytes(digest[i : i + 4], "big", signed=True) for i in range(0, len(digest), 4)]
         every = gather(trainer, who, torch.tensor(numbers, dtype=torch.int32))

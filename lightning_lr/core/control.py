@@ -228,7 +228,8 @@ def factors(program: Program, control: Control, steps: npt.NDArray[np.int64]) ->
         return program.take(steps)
     furthest = control.offset + (int(steps[-1]) + control.hold_until + control.origin + 1) * max(1, control.num)
     if furthest < 2**52:
-        return np.asarray(_law(np, program.take, control, steps))
+        with np.errstate(all="ignore"):
+            return np.asarray(_law(np, program.take, control, steps))
     return np.array([factor(program, control, t) for t in steps.tolist()])
 
 

@@ -57,6 +57,8 @@ def _rebuild(cls: type[V], values: dict[str, Any]) -> V:
 
 def call(value: Value, replaced: Mapping[str, object] | None = None) -> str:
     """The call that makes ``value``: its first argument by position, then what differs from the defaults."""
+    if not value._parameters:  # a class without an __init__ of its own
+        return f"{type(value).__name__}()"
     init = type(value).__init__
     init = getattr(init, "__wrapped__", init)
     defaults = dict(

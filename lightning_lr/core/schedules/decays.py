@@ -12,7 +12,7 @@ from typing import Any
 
 from lightning_lr.core.checks import choice, flag, number
 from lightning_lr.core.durations import Duration, as_duration
-from lightning_lr.core.program import Formula, Shape
+from lightning_lr.core.program import Formula, Shape, half_cosine, libm
 from lightning_lr.core.schedules.base import Phase, Span
 from lightning_lr.core.schedules.stairs import stairs
 
@@ -112,7 +112,7 @@ class Cosine(_Falling):
 
     @staticmethod
     def _formula(m: Any, n: Any, d: int, length: int, start: float, end: float) -> Any:
-        return _blend(m.sin(math.pi / 2 * _left(n, d, length)) ** 2, start, end)
+        return _blend(half_cosine(m, _left(n, d, length)), start, end)
 
 
 class OneMinusSqrt(_Falling):
@@ -182,7 +182,7 @@ class Polynomial(_Falling):
 
     @staticmethod
     def _formula(m: Any, n: Any, d: int, length: int, start: float, end: float, power: float) -> Any:
-        return _blend(_left(n, d, length) ** power, start, end)
+        return _blend(libm(m, math.pow, _left(n, d, length), power), start, end)
 
 
 class Exponential(Phase):
@@ -241,7 +241,7 @@ class Exponential(Phase):
 def _exponential(
     m: Any, n: Any, d: int, p: int, q: int, staircase: bool, start: float, gamma: float, floor: float
 ) -> Any:
-    return m.maximum(floor, start * gamma ** _decays(n, d, p, q, staircase))
+    return m.maximum(floor, start * libm(m, math.pow, gamma, _decays(n, d, p, q, staircase)))
 
 
 class InverseTime(Phase):
@@ -395,15 +395,17 @@ def _cool_linearly(m: Any, n: Any, d: int, length: int, start: float, ratio: flo
 
 
 def _cool_exponentially(m: Any, n: Any, d: int, length: int, start: float, ratio: float) -> Any:
-    return start * ratio ** (n / (d * length))
+    return start * libm(m, math.pow, ratio, n / (d * length))
 
 
 def _cool_logarithmically(m: Any, n: Any, d: int, length: int, start: float, ratio: float) -> Any:
-    return start * m.maximum(ratio, 1.0 / m.log(n / d + math.e))
+    return start * m.maximum(ratio, 1.0 / libm(m, math.log, n / d + math.e))
 
 
 def _relax(m: Any, n: Any, d: int, length: int, start: float, ratio: float) -> Any:
-    left = m.exp(n / d * math.log1p(-1.0 / length)) if length > 1 else 0.0 ** (n / d)  # a power would lose digits
+    if length == 1:
+        return start * _blend(0.0 ** (n / d), 1.0, ratio)
+    left = libm(m, math.exp, n / d * math.log1p(-1.0 / length))  # a power would lose digits
     return start * _blend(left, 1.0, ratio)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from lightning_lr.core.checks import choice, instance, number, suggesting
 from lightning_lr.core.durations import Duration, as_duration, horizon_of
-from lightning_lr.core.program import SCALAR, Program, Segment, Shape
+from lightning_lr.core.program import SCALAR, Program, Segment, Shape, half_cosine, libm
 from lightning_lr.core.schedules.base import Phase, Schedule, Span
 from lightning_lr.core.schedules.custom import checked, each, function
 
@@ -131,13 +131,13 @@ def _cyclic(
     cycle, within = n * q // (d * p), n * q % (d * p) / (d * p)
     w = m.where(within <= peak_at, within / peak_at, (1.0 - within) / (1.0 - peak_at))
     if cosine:
-        w = m.sin(math.pi / 2 * w) ** 2
+        w = half_cosine(m, w)
     if callable(mode):
         w = w * each(m, _Scale(mode), cycle)
     elif mode == "triangular2":
-        w = w * 0.5**cycle
+        w = w * libm(m, math.pow, 0.5, cycle)
     elif mode == "exp_range":
-        w = w * gamma ** (n / d)
+        w = w * libm(m, math.pow, gamma, n / d)
     return start * (base + (peak - base) * w)
 
 
@@ -224,8 +224,8 @@ class CosineRestarts(Phase):
 
 def _restarts(m: Any, n: Any, d: int, first: Fraction, mult: float, peak_gamma: float, end: float, start: float) -> Any:
     cycle, u = _cycle_at(m, n, d, first, mult)
-    w = m.sin(math.pi / 2 * (1.0 - u)) ** 2
-    peak = start * peak_gamma**cycle
+    w = half_cosine(m, 1.0 - u)
+    peak = start * libm(m, math.pow, peak_gamma, cycle)
     return w * peak + (1.0 - w) * m.minimum(end, peak)
 
 

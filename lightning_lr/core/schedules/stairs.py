@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any
 
 from lightning_lr.core.checks import items, number
 from lightning_lr.core.durations import Duration, as_duration, boundary, split
-from lightning_lr.core.program import Shape
+from lightning_lr.core.program import Shape, libm
 from lightning_lr.core.schedules.base import Phase, Span
 
 
@@ -58,7 +59,7 @@ class StepDecay(Phase):
 
 
 def _step_decay(m: Any, n: Any, d: int, p: int, q: int, start: float, gamma: float) -> Any:
-    return start * gamma ** stairs(n, d, p, q)
+    return start * libm(m, math.pow, gamma, stairs(n, d, p, q))
 
 
 class MultiStep(Phase):
@@ -108,7 +109,7 @@ class MultiStep(Phase):
 
 
 def _multi_step(m: Any, n: Any, d: int, edges: tuple[int, ...], start: float, gamma: float) -> Any:
-    return start * gamma ** m.searchsorted(edges, n // d, side="right")
+    return start * libm(m, math.pow, gamma, m.searchsorted(edges, n // d, side="right"))
 
 
 def _milestones(values: object) -> tuple[Duration, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from lightning_lr.core.checks import choice, number
 from lightning_lr.core.durations import Duration
-from lightning_lr.core.program import Shape
+from lightning_lr.core.program import Shape, half_cosine, libm
 from lightning_lr.core.schedules.base import Phase, Span
 
 
@@ -66,12 +66,12 @@ def _linear(m: Any, n: Any, d: int, length: int, start: float) -> Any:
 
 
 def _cosine(m: Any, n: Any, d: int, length: int, start: float) -> Any:
-    w = m.sin(math.pi / 2 * _progress(m, n, d, length)) ** 2
+    w = half_cosine(m, _progress(m, n, d, length))
     return (1.0 - w) * start + w
 
 
 def _exponential(m: Any, n: Any, d: int, length: int, start: float) -> Any:
-    return start ** (1.0 - _progress(m, n, d, length))
+    return libm(m, math.pow, start, 1.0 - _progress(m, n, d, length))
 
 
 _FORMULAS = {"linear": _linear, "cosine": _cosine, "exponential": _exponential}
