@@ -22,7 +22,8 @@ Where things are, from the bottom up; imports go downward only::
     callbacks/    what is wanted; the conductor that gathers it, once per fit
     mixin.py      LRScheduleMixin
     parser.py     LRArgumentParser: short errors for LightningCLI
-    cli.py        the command lightning-lr
+    tuning/       sweep and compare: which lr, which decay, which optimizer
+    cli/          the command lightning-lr
 
 Names are imported when they are first used, so that ``import lightning_lr`` costs nothing.
 """

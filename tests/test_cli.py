@@ -208,11 +208,20 @@ def test_the_help_names_every_command_and_every_option(tmp_path: Path) -> None:
     assert 'Warmup("5%")' in out
 
 
+def test_recipes_are_listed_with_what_they_are_for_and_not_for(tmp_path: Path) -> None:
+    out, _ = command("recipes", at=tmp_path)
+    assert out.count("    not for: ") == 15
+    out, _ = command("recipes", "fine-tune", at=tmp_path)
+    assert out.count("    source: ") == 2
+    assert "recipe('fine-tune')  Warmup('10%') >> Linear()" in out
+
+
 # ---- what is refused
 
 BAD: dict[str, tuple[list[Any], str]] = {
-    "no command": ([], 'expected "subcommand" to be one of {preview,report,events,schedules}'),
+    "no command": ([], 'expected "subcommand" to be one of {preview,report,events,schedules,recipes,sweep,compare}'),
     "unknown command": (["prevew"], "prevew"),
+    "unknown recipe": (["recipes", "gann"], "there is no recipe 'gann'; did you mean 'gan'?"),
     "unknown option": (["schedules", "--jsn"], "unrecognized arguments: --jsn"),
     "no length": (["preview", "Cosine()"], "required: --total-steps"),
     "a bad length": (

@@ -124,7 +124,7 @@ def at_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-BLOCKS = {"quick start": 0, "groups": 1, "mixin": 2, "plain torch": 3, "finder": 4, "pictures": 5}
+BLOCKS = {"quick start": 0, "groups": 1, "mixin": 2, "plain torch": 3, "finder": 4, "sweep": 5, "pictures": 6}
 
 
 def run(name: str) -> dict[str, Any]:
@@ -176,6 +176,13 @@ def test_the_finder_block_sets_the_peak_and_draws(at_root: Path, capsys: pytest.
     said = re.search(r"`scale_lr\(0\.1, batch_size=1024\)`.*?\(`([\d.]+)`\)", README, flags=re.DOTALL)
     assert said
     assert lightning_lr.scale_lr(0.1, batch_size=1024) == float(said[1])
+
+
+def test_the_sweep_block_trains_at_every_point(at_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = run("sweep")
+    assert [row.n for row in names["found"].rows] == [1, 1]
+    assert str(names["found"].best.params) in capsys.readouterr().out
+    assert (at_root / "sweep.png").stat().st_size > 1000
 
 
 def test_the_pictures_block_draws_and_names_the_cycles(at_root: Path, capsys: pytest.CaptureFixture[str]) -> None:

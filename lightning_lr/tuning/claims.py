@@ -1,0 +1,75 @@
+"""What the source article says of optimizers, held against what was measured, by a rule that is printed.
+
+Each claim is a number of differences that it says are above 0, each measured once for every seed; it is judged by the
+95 % intervals of their means over the seeds (Student's t). ``RULE`` says how.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+RULE = (
+    "rule: a claim is a set of differences said to be above 0, each measured once per seed; confirmed: the 95 % "
+    "interval (Student's t over the seeds) of every one lies above 0; not confirmed: that of one lies below 0; "
+    "no difference: anything else"
+)
+_T = (
+    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
+    2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
+)  # fmt: skip
+"""Student's t at 97.5 %, for 1, 2, … 20 degrees of freedom; beyond, the last one errs on the safe side."""
+
+
+class Verdict(NamedTuple):
+    """A claim of the source article, what was found, and the differences with their intervals."""
+
+    claim: str
+    found: str
+    why: str
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """The 95 % interval of the mean; boundless for fewer than two values.
+
+    >>> [round(end, 3) for end in interval([1.0, 2.0, 3.0])]
+    [-0.484, 4.484]
+    >>> interval([1.0])
+    (-inf, inf)
+    """
+    if len(values) < 2:
+        return (-math.inf, math.inf)
+    half = _T[min(len(values) - 1, len(_T)) - 1] * statistics.stdev(values) / math.sqrt(len(values))
+    return (statistics.fmean(values) - half, statistics.fmean(values) + half)
+
+
+def judged(claim: str, differences: Mapping[str, Sequence[float]], lacking: str = "") -> Verdict:
+    """The verdict on a claim.
+
+    Args:
+        claim: in words.
+        differences: what each is about, and its value for each seed.
+        lacking: why nothing can be said, if so.
+
+    >>> judged("a beats b", {"a - b": [0.9, 1.0, 1.1]}).found
+    'confirmed'
+    >>> judged("a beats b", {"a - b": [-0.9, -1.0, -1.1]}).found
+    'not confirmed'
+    >>> judged("a beats b", {"a - b": [-1.0, 1.0, 1.0]}).found
+    'no difference'
+    """
+    if lacking or not differences:
+        return Verdict(claim, "not measured", lacking)
+    intervals = {name: interval(values) for name, values in differences.items()}
+    if all(low > 0 for low, _ in intervals.values()):
+        found = "confirmed"
+    else:
+        found = "not confirmed" if any(high < 0 for _, high in intervals.values()) else "no difference"
+    told = [f"{name} {_short(differences[name])} [{low:.3g}, {high:.3g}]" for name, (low, high) in intervals.items()]
+    return Verdict(claim, found, "; ".join(told))
+
+
+def _short(values: Sequence[float]) -> str:
+    return f"{statistics.fmean(values):.3g}"
