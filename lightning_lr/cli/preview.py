@@ -12,7 +12,7 @@ from lightning_lr.cli import terminal
 from lightning_lr.core import sparkline
 from lightning_lr.core.checks import number
 from lightning_lr.core.coerce import HYDRA, build
-from lightning_lr.core.control import UNTOUCHED
+from lightning_lr.core.control import UNTOUCHED, replay_at
 from lightning_lr.core.durations import Horizon
 from lightning_lr.core.expression import parse
 from lightning_lr.core.program import Program
@@ -75,6 +75,10 @@ class _Planned(NamedTuple):
     track: Track
     program: Program
     base: float
+
+    def values(self, steps: Sequence[int]) -> list[float]:
+        """The values at increasing updates."""
+        return [self.base * factor for factor in replay_at(self.program, (), steps)]
 
 
 def run(options: Namespace) -> None:
@@ -216,17 +220,18 @@ def _resolved(wanted: _Wanted, run: Horizon, lr: float) -> Iterator[_Planned]:
 def _chart(item: _Planned, total: int, width: int, ramp: str) -> list[str]:
     """A line of numbers, the curve, and the names of its phases."""
     count = min(total, CHART_POINTS)
-    points = [(total * i // count, item.base * item.program(total * i // count)) for i in range(count)]
-    highest, peak = max(points, key=lambda point: point[1])
+    steps = [total * i // count for i in range(count)]
+    *values, last = item.values([*steps, total - 1])
+    highest, peak = max(zip(steps, values, strict=True), key=lambda point: point[1])
     head = (
-        f"{item.label}: {points[0][1]:.4g} at first, {peak:.4g} at most (update {highest}), "
-        f"{item.base * item.program(total - 1):.4g} at last; a column is {total / width:.3g} updates"
+        f"{item.label}: {values[0]:.4g} at first, {peak:.4g} at most (update {highest}), "
+        f"{last:.4g} at last; a column is {total / width:.3g} updates"
     )
     begins = [(s.begin / total, s.label.partition("(")[0]) for s in item.program.segments if s.begin < total]
     height = CHART_ROWS if item.label == "lr" else 2
     return [
         head,
-        *sparkline.sparkline([value for _, value in points], width, height, ramp),
+        *sparkline.sparkline(values, width, height, ramp),
         sparkline.ruler(begins, width),
     ]
 
@@ -235,7 +240,8 @@ def _points(item: _Planned, total: int) -> Points:
     """The curve in a bounded number of points, with both sides of every phase's begin."""
     spread = {total * i // PNG_POINTS for i in range(PNG_POINTS)} | {total - 1}
     edges = {step for segment in item.program.segments for step in (segment.begin - 1, segment.begin)}
-    return [(step, item.base * item.program(step)) for step in sorted(spread | edges) if 0 <= step < total]
+    steps = [step for step in sorted(spread | edges) if 0 <= step < total]
+    return list(zip(steps, item.values(steps), strict=True))
 
 
 def _write_csv(path: Path, planned: Sequence[_Planned], run: Horizon) -> None:

@@ -28,7 +28,7 @@ from lightning_lr.core.checks import (
     whole,
 )
 from lightning_lr.core.durations import Horizon
-from lightning_lr.core.program import SCALAR, Program
+from lightning_lr.core.program import EXACT, SCALAR, Program
 from lightning_lr.core.schedules import Cosine, Linear, OneMinusSqrt
 from lightning_lr.core.schedules.base import Schedule
 
@@ -189,7 +189,8 @@ def replay_at(
     """As :func:`replay`, at increasing updates only."""
     import numpy as np
 
-    wanted = np.fromiter(steps, dtype=np.int64)
+    listed = list(steps)
+    wanted = np.array(listed, dtype=np.int64 if not listed or listed[-1] < EXACT else object)
     out: list[float] = []
     control = start
     for event in events:
@@ -224,10 +225,10 @@ def factors(program: Program, control: Control, steps: npt.NDArray[np.int64]) ->
     """The factors of increasing updates: float64, of the same shape, each to the last bit what :func:`factor` says."""
     import numpy as np
 
-    if control == UNTOUCHED or not len(steps):
+    if (control == UNTOUCHED and steps.dtype != object) or not len(steps):
         return program.take(steps)
     furthest = control.offset + (int(steps[-1]) + control.hold_until + control.origin + 1) * max(1, control.num)
-    if furthest < 2**52:
+    if furthest < EXACT and steps.dtype != object:
         with np.errstate(all="ignore"):
             return np.asarray(_law(np, program.take, control, steps))
     return np.array([factor(program, control, t) for t in steps.tolist()])
@@ -244,7 +245,7 @@ def ahead(program: Program, control: Control, t: int) -> list[float]:
     """The factors of update ``t`` and of those after it that are worth computing along with it."""
     import numpy as np
 
-    if program.calls_out or t >= 2**52:
+    if program.calls_out or t >= EXACT:
         return [factor(program, control, t)]
     values: list[float] = factors(program, control, np.arange(t, t + AHEAD)).tolist()
     return values

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from lightning_lr.core.durations import Horizon
 
-_EXACT = 2**52
+EXACT = 2**52
 """Whole numbers below, and sums of two of them, are exact in numpy's float64 as they are in Python: quotients agree."""
 
 Formula = Callable[..., Any]
@@ -91,7 +91,7 @@ class Segment(NamedTuple):
         """Where the formula's integers may grow too large for numpy: soon, after '33.333333333333336%'."""
         whole = (x for x in self.args if isinstance(x, (int, Fraction)))
         largest = max((max(x.numerator, x.denominator) for x in whole), default=1)
-        return 0 if d * largest >= _EXACT else _EXACT // max(1, largest)
+        return 0 if d * largest >= EXACT else EXACT // max(1, largest)
 
 
 class Program:
