@@ -1,0 +1,222 @@
+"""How every experiment here is run: equal tuning, then seeds that tuning has not seen; a table, a figure, a verdict.
+
+1. An *arm* is one way to train. Each has a grid of lrs, written in its script beforehand, as long as every other arm's.
+2. Each arm is trained at every lr with the seeds ``TUNING``; the lr of the least mean *validation* figure is its own
+   (:func:`best`). A run that diverges counts as worse than any number. The table says if it lay at the grid's edge.
+3. Each arm is trained at its lr with fresh seeds (:func:`fresh`), and what is reported is measured on data that took no
+   part in the choice, where there are such.
+4. Two arms are compared seed by seed: the mean difference and its 95 % interval (Student's t). An interval with 0 in it
+   is "no difference", whatever the paper says (:func:`compare`).
+
+What a script prints it also writes, with its figure, to ``--out``; ``results/`` holds the full forms, and the README's
+table is made of them by ``summary.py``. A run depends on its seed and nothing else: one thread, whatever the workers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+TUNING = (1000, 1001, 1002)
+"""The seeds that lrs are chosen with."""
+
+T = TypeVar("T")
+
+
+def arguments(doc: str | None, argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """``--quick``, ``--workers`` and ``--out``, which every experiment has."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a few short runs: shows that it runs, proves nothing")
+    parser.add_argument("--workers", type=int, default=1, help="processes (default: 1); the numbers are the same")
+    parser.add_argument("--out", type=Path, default=Path("runs/experiments"), help="where table and figure are written")
+    return parser.parse_args(argv)
+
+
+def fresh(count: int) -> range:
+    """Seeds that no tuning has seen.
+
+    >>> fresh(5)
+    range(0, 5)
+    """
+    return range(count)
+
+
+def run_all(job: Callable[..., T], points: Sequence[tuple[Any, ...]], workers: int = 1) -> list[T]:
+    """``job(*point)`` for every point, in their order, with one thread each; a bar where stderr is a terminal."""
+    from joblib import Parallel, delayed
+    from rich.console import Console
+    from rich.progress import track
+
+    running = Parallel(n_jobs=workers, return_as="generator")(delayed(_alone)(job, *point) for point in points)
+    console = Console(stderr=True)
+    return list(track(running, job.__name__, len(points), console=console, disable=not console.is_terminal))
+
+
+def _alone(job: Callable[..., T], *point: Any) -> T:
+    import torch
+
+    torch.set_num_threads(1)
+    return job(*point)
+
+
+class Sample(NamedTuple):
+    """The same figure, measured once for each seed.
+
+    >>> str(Sample((1.0, 2.0, 3.0))), str(Sample((0.1234, 0.1267)))
+    ('2.0 ± 1.0', '0.1250 ± 0.0023')
+    >>> str(Sample((1.0, math.inf)))
+    '1 ± -, 1 of 2 failed'
+    """
+
+    values: tuple[float, ...]
+
+    @property
+    def good(self) -> list[float]:
+        """Those that are numbers."""
+        return [value for value in self.values if math.isfinite(value)]
+
+    @property
+    def failed(self) -> int:
+        return len(self.values) - len(self.good)
+
+    @property
+    def mean(self) -> float:
+        """The mean of the runs that did not fail; inf if all did."""
+        return statistics.fmean(self.good) if self.good else math.inf
+
+    @property
+    def sd(self) -> float:
+        """The standard deviation over the runs that did not fail; NaN for fewer than two."""
+        return statistics.stdev(self.good) if len(self.good) > 1 else math.nan
+
+    def __str__(self) -> str:
+        told = f", {self.failed} of {len(self.values)} failed" if self.failed else ""
+        if not math.isfinite(self.sd):
+            return f"{self.mean:.4g} ± -{told}"
+        digits = max(0, 1 - math.floor(math.log10(self.sd))) if self.sd else 4
+        return f"{self.mean:.{digits}f} ± {self.sd:.{digits}f}{told}"
+
+
+def best(scores: Mapping[T, Sequence[float]]) -> T:
+    """The point of the least mean; one failed run puts a point behind all that have none, fewer before more.
+
+    >>> best({0.1: [1.0, 1.2], 0.3: [0.9, 1.0], 1.0: [0.1, math.nan]})
+    0.3
+    """
+    samples = {point: Sample(tuple(values)) for point, values in scores.items()}
+    return min(samples, key=lambda point: (samples[point].failed, samples[point].mean))
+
+
+def at_edge(point: float, grid: Sequence[float]) -> str:
+    """A mark for the table: ``"*"`` where the best is the grid's first or last, so that a better may lie beyond."""
+    return "*" if point in (min(grid), max(grid)) else ""
+
+
+def chosen(
+    job: Callable[..., float], grids: Mapping[str, Sequence[float]], seeds: Sequence[int], workers: int = 1
+) -> dict[str, float]:
+    """Each arm's best lr: ``job(arm, lr, seed)`` gives the validation figure, less is better."""
+    points = [(arm, lr, seed) for arm, grid in grids.items() for lr in grid for seed in seeds]
+    scores = dict(zip(points, run_all(job, points, workers), strict=True))
+    return {arm: best({lr: [scores[arm, lr, seed] for seed in seeds] for lr in grid}) for arm, grid in grids.items()}
+
+
+class Compared(NamedTuple):
+    """The mean of ``a - b`` over the seeds, and its 95 % interval."""
+
+    difference: float
+    low: float
+    high: float
+
+    @property
+    def found(self) -> str:
+        """``"less"``, ``"more"`` or ``"no difference"``."""
+        return "less" if self.high < 0 else "more" if self.low > 0 else "no difference"
+
+    def __str__(self) -> str:
+        return f"{self.difference:+.3g} [{self.low:+.3g}, {self.high:+.3g}]"
+
+
+def compare(a: Sample, b: Sample) -> Compared:
+    """``a`` against ``b``, seed by seed; only seeds with which neither failed.
+
+    >>> compare(Sample((1.0, 2.0, 3.1)), Sample((2.0, 3.1, 4.0))).found
+    'less'
+    >>> compare(Sample((1.0, 2.0, 3.0)), Sample((2.0, 1.0, 3.0))).found
+    'no difference'
+    """
+    from scipy.stats import t
+
+    pairs = zip(a.values, b.values, strict=True)
+    differences = Sample(tuple(x - y for x, y in pairs if math.isfinite(x) and math.isfinite(y)))
+    n = len(differences.values)
+    if n < 2:
+        return Compared(differences.mean, -math.inf, math.inf)
+    half = float(t.ppf(0.975, n - 1)) * differences.sd / math.sqrt(n)
+    return Compared(differences.mean, differences.mean - half, differences.mean + half)
+
+
+class Finding(NamedTuple):
+    """A row of the README's table.
+
+    Args:
+        claim: what a paper (or the source article) says, and which.
+        paper: its figure, in its own setting.
+        here: what was measured, formatted from the numbers.
+        verdict: ``"reproduced"``, ``"in part"``, ``"no difference"`` or ``"not reproduced"``, by a rule in the script.
+    """
+
+    claim: str
+    paper: str
+    here: str
+    verdict: str
+
+
+def show(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A table of text, its columns aligned.
+
+    >>> print(show(["arm", "loss"], [["cosine", 1.5], ["step", "none"]]))
+    arm     loss
+    cosine  1.5
+    step    none
+    """
+    cells = [[str(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
+    )
+
+
+def report(
+    script: str, options: argparse.Namespace, text: str, findings: Sequence[Finding], draw: Callable[[Figure], None]
+) -> None:
+    """Print the text and the findings; write both and the figure to ``--out``.
+
+    Args:
+        script: its ``__file__``.
+        options: of :func:`arguments`.
+        text: the tables.
+        findings: for the README.
+        draw: draws on an empty figure.
+    """
+    from matplotlib.figure import Figure
+
+    print(text)
+    for finding in findings:
+        print(f"\n{finding.verdict}: {finding.claim}\n    the source: {finding.paper}\n    here: {finding.here}")
+    name = Path(script).stem
+    options.out.mkdir(parents=True, exist_ok=True)
+    saved = {"script": f"{name}.py", "quick": options.quick, "findings": [f._asdict() for f in findings], "text": text}
+    (options.out / f"{name}.json").write_text(json.dumps(saved, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    draw(figure)
+    figure.savefig(options.out / f"{name}.png", dpi=90)
+    print(f"\nwritten: {options.out / name}.json, {options.out / name}.png")
