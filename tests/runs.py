@@ -80,7 +80,7 @@ class Mixed(LRScheduleMixin, Net):
         return self.scheduled(torch.optim.SGD(self.parameters(), lr=1.0), self.wanted, **self.options)
 
 
-def trainer(root: Path, callbacks: Sequence[Callback] = (), **settings: Any) -> L.Trainer:
+def trainer(root: Path, callbacks: Sequence[Callback] = (), kind: Any = L.Trainer, **settings: Any) -> Any:
     """A quiet trainer: no logger, no progress bar, no checkpoints, no sanity check, unless a test asks for them."""
     defaults: dict[str, Any] = {
         "max_epochs": 2,
@@ -92,7 +92,7 @@ def trainer(root: Path, callbacks: Sequence[Callback] = (), **settings: Any) -> 
         "num_sanity_val_steps": 0,
         "limit_val_batches": 0,
     }
-    return L.Trainer(default_root_dir=root, callbacks=list(callbacks), **{**defaults, **settings})
+    return kind(default_root_dir=root, callbacks=list(callbacks), **{**defaults, **settings})
 
 
 def used(root: Path, callbacks: Sequence[Callback] = (), net: Net | None = None, **settings: Any) -> list[float]:

@@ -9,22 +9,18 @@ import functools
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from crash_matrix import RANK_VARIABLES
+from launching import launched, said
 from runs import used
 
 from lightning_lr import LRWarmup
 from lightning_lr.callbacks import ranks
 
 SCRIPT = Path(__file__).with_name("ddp_faults_run.py")
-HANGS_AFTER = 300.0  # on a busy machine
 TIMEOUT = 8.0  # seconds, of the process group, where somebody is to wait in vain
 PATIENT = 120.0  # where nobody is
 
@@ -61,31 +57,14 @@ Found = list[dict[str, Any]]
 
 
 def launch(out: Path, timeout: float, *cases: str) -> list[int]:
-    """Run the cases on two ranks; a hang ends with both killed, and the test failed."""
+    """Run the cases on two ranks."""
     os.mkfifo(out / "pipe")
-    clean = {name: value for name, value in os.environ.items() if name not in RANK_VARIABLES}
-    clean |= {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "NODE_RANK": "0", "WORLD_SIZE": "2"}
-    command = [sys.executable, str(SCRIPT), str(out), str(timeout), *cases]
-    with (out / "log").open("w") as log:
-        processes = [
-            subprocess.Popen(command, env=clean | {"LOCAL_RANK": rank}, stdout=log, stderr=log, start_new_session=True)
-            for rank in "01"
-        ]
-        deadline, hung = time.monotonic() + HANGS_AFTER, False
-        for process in processes:
-            try:
-                process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                hung = True
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-    assert not hung, f"hung; {sorted(os.listdir(out))}\n{(out / 'log').read_text()[-6000:]}"
-    return [process.returncode for process in processes]
+    return launched(SCRIPT, out, str(timeout), *cases)
 
 
 def wrote(out: Path, case: str, rank: int) -> dict[str, Any]:
     path = out / f"{case}.rank{rank}.json"
-    assert path.exists(), f"{case}: {sorted(os.listdir(out))}\n{(out / 'log').read_text()[-6000:]}"
+    assert path.exists(), f"{case}: {sorted(os.listdir(out))}\n{said(out)}"
     found: dict[str, Any] = json.loads(path.read_text())
     return found
 
@@ -97,7 +76,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Found]:
     @functools.cache
     def run() -> Path:
         out = tmp_path_factory.mktemp("ranks")
-        assert launch(out, PATIENT, *TOGETHER) == [0, 0], (out / "log").read_text()[-6000:]
+        assert launch(out, PATIENT, *TOGETHER) == [0, 0], said(out)
         return out
 
     return lambda case: [wrote(run(), case, rank) for rank in (0, 1)]

@@ -6,24 +6,20 @@ import functools
 import json
 import math
 import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from crash_matrix import RANK_VARIABLES
 from ddp_metrics_run import BAD_AT, EPOCHS, SAVED_AT
+from launching import TWO_RANKS, said
+from launching import launched as launched_on
 
 SCRIPT = Path(__file__).with_name("ddp_metrics_run.py")
 CASES = {
     "ddp": ["agree", "resumed", "raise", "refreshed_on_one", "never", "one_sided"],
     "ddp_spawn": ["agree", "resumed", "never", "one_sided"],  # each of them starts two processes
 }
-HANGS_AFTER = 300.0  # on a busy machine; the process group's own timeout is half an hour
 SECONDS = 30.0  # an error must be there by then, from the fit's start: a second or two, on a busy machine too
 
 
@@ -43,29 +39,9 @@ class Launch(NamedTuple):
 
 
 def launch(out: Path, strategy: str, cases: list[str]) -> Launch:
-    """Run the cases; a hang ends with every process of the group killed, and the test failed."""
-    clean = {name: value for name, value in os.environ.items() if name not in RANK_VARIABLES}
-    clean |= {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    ranks: list[dict[str, str]] = [{}]
-    if strategy == "ddp":
-        ranks = [{"LOCAL_RANK": str(rank), "NODE_RANK": "0", "WORLD_SIZE": "2"} for rank in (0, 1)]
-    command = [sys.executable, str(SCRIPT), str(out), strategy, *cases]
-    with (out / "log").open("w") as log:
-        processes = [
-            subprocess.Popen(command, env=clean | rank, stdout=log, stderr=log, start_new_session=True)
-            for rank in ranks
-        ]
-        deadline, hung = time.monotonic() + HANGS_AFTER, False
-        for process in processes:
-            try:
-                process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                hung = True
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-    said = (out / "log").read_text()[-6000:]
-    assert not hung, f"hung; {sorted(os.listdir(out))}\n{said}"
-    return Launch(out, [process.returncode for process in processes], said)
+    """Run the cases; a spawning strategy starts its second process by itself."""
+    codes = launched_on(SCRIPT, out, strategy, *cases, ranks=TWO_RANKS if strategy == "ddp" else [{}])
+    return Launch(out, codes, said(out))
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from typing import Any
 
 import lightning as L
 import pytest
+import runs
 import torch
 from lightning.pytorch.callbacks import Callback
 from runs import Net as LightningNet
@@ -76,17 +77,7 @@ class Mixed(LRScheduleMixin, Net):
 
 
 def trainer(root: Path, callbacks: Sequence[Any] = (), **settings: Any) -> Any:
-    defaults: dict[str, Any] = {
-        "max_epochs": 2,
-        "accelerator": "cpu",
-        "logger": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "enable_checkpointing": False,
-        "num_sanity_val_steps": 0,
-        "limit_val_batches": 0,
-    }
-    return pl.Trainer(default_root_dir=root, callbacks=list(callbacks), **{**defaults, **settings})
+    return runs.trainer(root, callbacks, kind=pl.Trainer, **settings)
 
 
 def lrs(root: Path, callbacks: Sequence[Any] = (), net: Any = None, ckpt: Path | None = None, **settings: Any) -> Any:

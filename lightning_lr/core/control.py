@@ -56,12 +56,13 @@ class Control(NamedTuple):
         return list(self)
 
 
-fields_checked(
-    Control,
-    scale=partial(number, low=0),
-    **dict.fromkeys(("rewarm", "origin", "hold_until", "offset", "num"), whole),
-    den=partial(whole, low=1),
-)
+CONTROL_CHECKS: dict[str, Callable[[Any, str], object]] = {
+    **dict.fromkeys(Control._fields, whole),
+    "scale": partial(number, low=0),
+    "den": partial(whole, low=1),
+}
+"""What each field may be, given or read from a saved state."""
+fields_checked(Control, **CONTROL_CHECKS)
 UNTOUCHED = Control()
 
 
@@ -134,22 +135,23 @@ def _or_none(check: Callable[[object, str], object], value: object, where: str) 
     return None if value is None else check(value, where)
 
 
-fields_checked(
-    Event,
-    step=whole,
-    kind=text,
-    before=partial(number, low=0),
-    after=partial(number, low=0),
-    control=lambda value, where: instance(value, Control, where, "a Control"),
-    detail=partial(text, empty=True),
-    track=partial(whole, low=-1),
-    rule=partial(text, empty=True),
-    monitor=partial(text, empty=True),
-    value=partial(_or_none, real),
-    best=partial(_or_none, real),
-    epoch=partial(_or_none, whole),
-    finish=partial(_or_none, lambda value, where: instance(value, Finish, where, "a Finish")),
-)
+EVENT_CHECKS: dict[str, Callable[[Any, str], object]] = {
+    "step": whole,
+    "kind": text,
+    "before": partial(number, low=0),
+    "after": partial(number, low=0),
+    "control": lambda value, where: instance(value, Control, where, "a Control"),
+    "detail": partial(text, empty=True),
+    "track": partial(whole, low=-1),
+    "rule": partial(text, empty=True),
+    "monitor": partial(text, empty=True),
+    "value": partial(_or_none, real),
+    "best": partial(_or_none, real),
+    "epoch": partial(_or_none, whole),
+    "finish": partial(_or_none, lambda value, where: instance(value, Finish, where, "a Finish")),
+}
+"""The same of an event; in a saved state ``control`` and ``finish`` are lists."""
+fields_checked(Event, **EVENT_CHECKS)
 
 
 def events_of(values: object, where: str) -> list[Event]:

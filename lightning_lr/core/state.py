@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from lightning_lr.core.checks import choice, flag, number, shown, whole
-from lightning_lr.core.control import FINISHES, Control, Event
+from lightning_lr.core.control import CONTROL_CHECKS, EVENT_CHECKS, FINISHES, Event
 from lightning_lr.core.detectors import Detector, tuples
 from lightning_lr.core.durations import Horizon
 from lightning_lr.core.rules import Rule
@@ -103,7 +103,7 @@ def _shape(value: Any, where: str) -> None:
 
 
 _ANY: Check = lambda value, where: None
-_TEXT, _REAL = _a(str, "a text"), _a((int, float), "a number")
+_TEXT = _a(str, "a text")
 _LIST, _DICT = _a((list, tuple), "a list"), _a(Mapping, "a dict")
 _COUNT: Check = whole
 _POSITIVE: Check = partial(whole, low=1)
@@ -111,23 +111,9 @@ _FACTOR: Check = partial(number, low=0)
 
 # ---- format 2 -------------------------------------------------------------------------------------------------------
 
-_CONTROL = _row(**{**dict.fromkeys(Control._fields, _COUNT), "scale": _FACTOR, "den": _POSITIVE})
-_EVENT = _fields(
-    *Event._field_defaults,
-    step=_COUNT,
-    kind=_TEXT,
-    before=_FACTOR,
-    after=_FACTOR,
-    control=_CONTROL,
-    detail=_TEXT,
-    track=partial(whole, low=-1),
-    rule=_TEXT,
-    monitor=_TEXT,
-    value=_maybe(_REAL),
-    best=_maybe(_REAL),
-    epoch=_maybe(_COUNT),
-    finish=_maybe(_row(shape=_shape, length=_POSITIVE)),
-)
+_CONTROL = _row(**CONTROL_CHECKS)
+_FINISH = _row(shape=_shape, length=_POSITIVE)
+_EVENT = _fields(*Event._field_defaults, **{**EVENT_CHECKS, "control": _CONTROL, "finish": _maybe(_FINISH)})
 _RULE = _row(kind=_TEXT, detector=_LIST, cooldown=_COUNT, acted=_COUNT, waiting=_COUNT)
 _TRACK = _row(
     fingerprint=_TEXT,
