@@ -54,7 +54,7 @@ class LRArgumentParser(LightningArgumentParser):
         try:
             return super().instantiate_classes(cfg, *args, **kwargs)
         except (TypeError, ValueError) as error:
-            short = _refused(next((value for key, value in cfg.items() if key.endswith("trainer.callbacks")), None))
+            short = refused(next((value for key, value in cfg.items() if key.endswith("trainer.callbacks")), None))
             if short is None:
                 raise
             self._report(str(error), short, error)
@@ -75,15 +75,23 @@ run, or 500 or '500 steps' (optimizer updates), '3 epochs' or '20%' (of the whol
         return None
     given = message.rpartition(_GIVEN)[2].strip()
     try:
-        short = _refused(_plain(ast.parse(given, mode="eval").body))
+        short = refused(_plain(ast.parse(given, mode="eval").body))
     except (SyntaxError, ValueError):  # no value there that could be built again
         short = None
-    lines = _BASE.sub("", message).splitlines()
-    reasons = [line for line in lines if line.strip() and not line.strip().startswith(_NOISE)]
-    return short or (None if not reasons or reasons[-1].endswith(":") else "\n".join(reasons))
+    kept = reasons(_BASE.sub("", message))
+    return short or (None if not kept or kept[-1].endswith(":") else "\n".join(kept))
 
 
-def _refused(callbacks: object) -> str | None:
+def reasons(message: str) -> list[str]:
+    """The lines of jsonargparse's message that say what is wrong, without those that show the value and its types.
+
+    >>> reasons("Errors:" + chr(10) + "  Given value: 3" + chr(10) + "  must be a name")
+    ['  must be a name']
+    """
+    return [line for line in message.splitlines() if line.strip() and not line.strip().startswith(_NOISE)]
+
+
+def refused(callbacks: object) -> str | None:
     """What is said of the first of these callbacks that cannot be built."""
     known = {name: getattr(ours, name) for name in ours.__all__ if name != "LRCallback"}
     for i, entry in enumerate(callbacks if isinstance(callbacks, list) else [callbacks]):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lightning_lr.cli import terminal
 from lightning_lr.core import sparkline
 from lightning_lr.core.checks import number
-from lightning_lr.core.coerce import HYDRA, build
+from lightning_lr.core.coerce import HYDRA, build, read_yaml
 from lightning_lr.core.control import UNTOUCHED, replay_at
 from lightning_lr.core.durations import Horizon
 from lightning_lr.core.expression import parse
@@ -117,19 +117,9 @@ def _wanted(options: Namespace) -> list[_Wanted]:
     what = options.what
     if not what.strip():
         raise ValueError("WHAT is empty: give a YAML file, or an expression such as 'Warmup(\"5%\") >> Cosine()'")
-    path = Path(what)
     if not terminal.is_file(what):
         return [_Wanted("", settled([Track(parse(what))]))]
-    from jsonargparse import get_loader
-
-    try:
-        content = get_loader("yaml")(path.read_text(encoding="utf-8"))
-    except UnicodeDecodeError:
-        raise ValueError(f"{what} is no text in UTF-8") from None
-    except Exception as error:
-        if isinstance(error, OSError):
-            raise
-        raise ValueError(f"{what} is no YAML: {error}") from None
+    content = read_yaml(what)
     try:
         return _from_yaml(content, options.total_steps)
     except (TypeError, ValueError) as error:

@@ -7,6 +7,7 @@ YAML and Hydra hand over mappings and list containers of their own. A mapping na
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 from lightning_lr.core.checks import did_you_mean, shown
@@ -35,3 +36,22 @@ def build(value: Mapping[Any, Any], known: Mapping[str, Callable[..., T]], what:
         return known[name](*values, **arguments)
     except (TypeError, ValueError) as error:
         raise type(error)(f"{where}: {error}") from None
+
+
+def read_yaml(path: str | Path) -> Any:
+    """What a YAML file holds, read as jsonargparse reads it (the extra ``cli``): ``1e-3`` is a number.
+
+    Raises:
+        ValueError: no text in UTF-8, or no YAML; the file is named.
+        OSError: it cannot be read.
+    """
+    from jsonargparse import get_loader
+
+    try:
+        return get_loader("yaml")(Path(path).read_text(encoding="utf-8"))
+    except OSError:
+        raise
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is no text in UTF-8") from None
+    except Exception as error:
+        raise ValueError(f"{path} is no YAML: {error}") from None

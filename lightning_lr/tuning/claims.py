@@ -16,11 +16,6 @@ RULE = (
     "interval (Student's t over the seeds) of every one lies above 0; not confirmed: that of one lies below 0; "
     "no difference: anything else"
 )
-_T = (
-    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
-    2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
-)  # fmt: skip
-"""Student's t at 97.5 %, for 1, 2, … 20 degrees of freedom; beyond, the last one errs on the safe side."""
 
 
 class Verdict(NamedTuple):
@@ -41,7 +36,9 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
     """
     if len(values) < 2:
         return (-math.inf, math.inf)
-    half = _T[min(len(values) - 1, len(_T)) - 1] * statistics.stdev(values) / math.sqrt(len(values))
+    from scipy.stats import t
+
+    half = float(t.ppf(0.975, len(values) - 1)) * statistics.stdev(values) / math.sqrt(len(values))
     return (statistics.fmean(values) - half, statistics.fmean(values) + half)
 
 

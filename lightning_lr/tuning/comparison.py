@@ -211,12 +211,13 @@ class Comparison:
         lr = self.lrs[params["optimizer"]][params["lr number"]]
         return {"optimizer": params["optimizer"], "schedule": params["schedule"], "lr": lr}
 
-    def _rows(self, optimizer: str, schedule: str) -> list[Row]:
+    def rows_of(self, optimizer: str, schedule: str) -> list[Row]:
+        """Its row at each lr, from the least to the largest."""
         mine = {"optimizer": optimizer, "schedule": schedule}
         return [row for row in self.sweep.rows if {**row.params, **mine} == row.params]
 
     def _arm(self, optimizer: str, schedule: str) -> Arm:
-        rows = self._rows(optimizer, schedule)
+        rows = self.rows_of(optimizer, schedule)
         runs = sum(row.n + row.failed for row in rows)
         failed = sum(row.failed for row in rows) / runs if runs else math.nan
         results = [row for row in rows if row.is_result]

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightning_lr.core.checks import did_you_mean, number
+from lightning_lr.core.coerce import read_yaml
 from lightning_lr.tuning.point import Point
 
 if TYPE_CHECKING:
@@ -34,17 +35,10 @@ def read(path: str | Path) -> dict[str, Any]:
     """The configuration in a file, without the subcommand around it.
 
     Raises:
-        ValueError: no YAML, or no configuration of a LightningCLI.
+        ValueError: no YAML in UTF-8, or no configuration of a LightningCLI.
         OSError: it cannot be read.
     """
-    from jsonargparse import get_loader
-
-    try:
-        content = get_loader("yaml")(Path(path).read_text(encoding="utf-8"))
-    except OSError:
-        raise
-    except Exception as error:
-        raise ValueError(f"{path} is no YAML: {error}") from None
+    content = read_yaml(path)
     if isinstance(content, Mapping) and isinstance(content.get("fit"), Mapping):
         content = content["fit"]
     if not isinstance(content, Mapping) or not {"trainer", "model"} & set(content):
@@ -182,10 +176,10 @@ class Configured:
 
     def check(self, point: Point) -> None:
         """Whether the configuration of a point can be parsed, and our callbacks in it be built."""
-        from lightning_lr.parser import _refused
+        from lightning_lr.parser import refused
 
         config = self.at(point)
-        short = _refused(config["trainer"]["callbacks"])
+        short = refused(config["trainer"]["callbacks"])
         if short is not None:
             raise ValueError(short)
         if self.optimizer:
@@ -198,7 +192,7 @@ class Configured:
     def _cli(self, config: Mapping[str, Any], callbacks: Sequence[Any], parse_only: bool = False) -> LightningCLI:
         from lightning.pytorch.cli import LightningCLI
 
-        from lightning_lr.parser import _NOISE, LRArgumentParser
+        from lightning_lr.parser import LRArgumentParser, reasons
         from lightning_lr.tuning.watch import quietly
 
         class Quiet(LightningCLI):
@@ -226,22 +220,18 @@ class Configured:
                 )
         except SystemExit:
             told = said.getvalue()
-            lines = [line.strip() for line in told[told.rfind("error: ") :].splitlines()]
-            kept = [line.removeprefix("error: ") for line in lines if line and not line.startswith(_NOISE)]
-            raise ValueError(" ".join(kept)) from None
+            kept = reasons(told[told.rfind("error: ") :])
+            raise ValueError(" ".join(line.strip().removeprefix("error: ") for line in kept)) from None
 
     def __call__(self, point: Point) -> Trainer:
-        from lightning_lr.tuning.watch import quietly
+        from lightning_lr.tuning.watch import quietly, scheduled
 
         with quietly(), tempfile.TemporaryDirectory() as folder:
             config = self.at(point)
             config["trainer"]["default_root_dir"] = folder
             callbacks = list(point.callbacks)
             if self.optimizer and point.schedule is not None:
-                from lightning_lr.callbacks import LRController, LRLogger
-
-                quiet = LRLogger(plan=False, layout=False, figures=False, progress_bar=False)
-                callbacks += [LRController(point.schedule, log=False), quiet]
+                callbacks += scheduled(point.schedule)
             cli = self._cli(config, callbacks)
             if self.optimizer:
                 _give_optimizer(cli.model, point.params["optimizer"], point.params["lr"])

@@ -15,11 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from lightning_lr.callbacks import LRController, LRLogger
 from lightning_lr.core.checks import did_you_mean, number, whole
 from lightning_lr.core.durations import Horizon
 from lightning_lr.tuning.point import Point
-from lightning_lr.tuning.watch import quietly
+from lightning_lr.tuning.watch import quietly, scheduled
 
 FOLDS = 3
 MODEL_PARAMETERS = ("lr", "optimizer", "hidden", "weight_decay", "momentum")
@@ -181,14 +180,13 @@ class Task:
         settings = self.settings(point)
         train, val = loaders(settings.pop("batch_size"), point.seed, point.fold, point.folds)
         L.seed_everything(point.seed, verbose=False)
-        schedule = [] if point.schedule is None else [LRController(point.schedule, log=False), quiet()]
         with quietly():
             trainer = L.Trainer(
                 max_epochs=self.epochs,
                 accelerator="cpu",
                 devices=1,
                 logger=False,
-                callbacks=[*point.callbacks, *schedule],
+                callbacks=[*point.callbacks, *scheduled(point.schedule)],
                 enable_progress_bar=False,
                 enable_model_summary=False,
                 enable_checkpointing=False,
@@ -196,8 +194,3 @@ class Task:
             )
             trainer.fit(Digits(**settings), train, val)
         return trainer
-
-
-def quiet() -> LRLogger:
-    """No plan on the screen, once for every run."""
-    return LRLogger(plan=False, layout=False, figures=False, progress_bar=False)

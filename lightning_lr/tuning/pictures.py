@@ -51,11 +51,7 @@ def _curves(found: Comparison, ax: Axes, optimizer: str) -> None:
 
 def _over_lr(found: Comparison, ax: Axes, optimizer: str) -> None:
     for i, schedule in enumerate(found.schedules):
-        rows = [
-            row
-            for row in found.sweep.rows
-            if (row.params["optimizer"], row.params["schedule"]) == (optimizer, schedule)
-        ]
+        rows = found.rows_of(optimizer, schedule)
         results = [row for row in rows if row.is_result]
         lrs = [row.params["lr"] for row in results]
         ax.plot(lrs, [row.mean or 0.0 for row in results], "o-", color=f"C{i}", markersize=3, label=schedule)

@@ -11,8 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.callbacks import Callback
 
+from lightning_lr.callbacks import LRController, LRLogger
+
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
+
+    from lightning_lr.core.schedules.base import Schedule
+
+
+def scheduled(schedule: Schedule | None) -> list[Callback]:
+    """The callbacks that follow a schedule without a word: no plan on the screen for each of many runs, no logs."""
+    if schedule is None:
+        return []
+    quiet = LRLogger(plan=False, layout=False, figures=False, progress_bar=False)
+    return [LRController(schedule, log=False), quiet]
 
 
 class Watch(Callback):
