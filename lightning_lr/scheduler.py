@@ -16,6 +16,7 @@ from torch import compiler
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from lightning_lr.bases import Bases
 from lightning_lr.core.actions import Action, as_action
 from lightning_lr.core.checks import (
     as_key,
@@ -29,20 +30,20 @@ from lightning_lr.core.checks import (
     text,
     whole,
 )
-from lightning_lr.core.control import UNTOUCHED, Control, Event, factor, followed, replay_at
+from lightning_lr.core.control import Control, Event, factor
 from lightning_lr.core.durations import Horizon
-from lightning_lr.core.native import hides_reductions, name_of, one_cycle_of, peak_of, scale_of
+from lightning_lr.core.history import History
+from lightning_lr.core.native import name_of
 from lightning_lr.core.program import Program
 from lightning_lr.core.rules import CHECKS, Rule, as_rules
 from lightning_lr.core.schedules.base import Schedule
 from lightning_lr.core.schedules.coerce import as_schedule
 from lightning_lr.core.state import FORMAT, StateError, checked, is_ours, sums
-from lightning_lr.core.tracks import Track, as_groups, as_tracks, label, partition, refuse_unknown, settled
-from lightning_lr.track import LiveTrack, held, live_tracks, read, slot, store
+from lightning_lr.core.tracks import Track, as_groups, as_tracks, settled
+from lightning_lr.track import LiveTrack, held, live_tracks, read, store
 
 HORIZON_CHANGES = ("keep", "stretch", "error")
 LR_CHANGES = ("keep", "use_new", "error")
-MAX_EVENTS = 1000
 
 _MEANING_OF_LR = {
     "ASGD": "ASGD divides it further by (1 + lambd · lr · t)^alpha",
@@ -163,8 +164,7 @@ class ScheduledLR(LRScheduler):
         self.foreign_state: dict[str, Any] | None = None
         """The state of a scheduler that is not ours, which a checkpoint held in its place."""
         self.misdelivered: dict[str, Any] | None = None
-        self.events: list[Event] = []
-        self.folded: dict[int, Event] = {}
+        self._history = History()
         self.run_horizon: Horizon | None = None
         self.should_stop = False
         self._evaluated = False
@@ -173,8 +173,7 @@ class ScheduledLR(LRScheduler):
         self._on_cuda = False
         self.checked_at = -1
         self.listener: Callable[[Event], None] | None = None
-        self._names = [group.get("name") for group in optimizer.param_groups]
-        self._own_groups = len(optimizer.param_groups)  # that the code makes; callbacks may add more, and put them back
+        self._bases = Bases(optimizer)
         self.groups_may_come = False
         """Whether a track may name groups that are not there yet."""
         general = as_rules(rules, "ScheduledLR: rules")
@@ -208,26 +207,11 @@ class ScheduledLR(LRScheduler):
         self._wanted = tuple(tracks)
         settled_tracks = settled(self._wanted)
         self._tracks = live_tracks(settled_tracks)
-        self._partition()
-        self._configured = {}
-        for track in self._tracks:
-            for i in track.members:
-                group = self.optimizer.param_groups[i]
-                try:
-                    self._configured[track.key, i] = float(group.get(track.initial, read(group, track.key)))
-                except ValueError as error:
-                    raise ValueError(f"ScheduledLR: {track.id} of group {i} of {self._name}: {error}") from None
-        for wanted in settled_tracks:
-            values = [self._configured[t.key, i] for t in self._tracks if t.wanted is wanted for i in t.members]
-            if wanted.key != "lr" and values and not any(values):
-                raise ValueError(
-                    f"ScheduledLR: {wanted.key} is 0 in every group of {self._name} that {wanted!r} is about, and a "
-                    "schedule multiplies it: give the optimizer the value that the schedule is to start from"
-                )
+        self._bases.deal(self._tracks, settled_tracks)
 
     def configured_as(self, lrs: Sequence[float]) -> None:
         """What the code would say of every group's lr, had it known what a finder has found."""
-        self._configured.update({("lr", i): float(lr) for i, lr in enumerate(lrs)})
+        self._bases.configured.update({("lr", i): float(lr) for i, lr in enumerate(lrs)})
 
     @property
     def _name(self) -> str:
@@ -276,21 +260,15 @@ class ScheduledLR(LRScheduler):
         """
         steps, track = _updates(steps, "replayed_at: steps"), self._place(track, "replayed_at: track")
         live = self._tracks[track]
-        lead = track if live.leader is None else self._tracks.index(live.leader)
-        events = [event for event in self.events if event.track in (lead, track)]
-        if lead in self.folded:
-            events.insert(0, self.folded[lead])
-        if live.leader is not None:
-            stopped = lead in self.folded and self.folded[lead].finish is not None
-            aside = live.leader.aside._replace(scale=1.0) if stopped else UNTOUCHED
-            clocks = followed(events[stopped:], aside, finishing=stopped)
-            events = [*([events[0]._replace(control=aside, finish=None)] if stopped else []), *clocks]
-        changed = max((i for i, e in enumerate(events) if e.kind == "schedule" and e.track == track), default=-1)
-        first = max(changed, 0)
-        began = events[first].step if changed >= 0 or lead in self.folded else 0
-        known = [step for step in steps if step >= began]
-        values = replay_at(self._tracks[track].planned(), events[first:], known)
-        return [float("nan")] * (len(steps) - len(known)) + values
+        planned = live.planned()
+        if live.leader is None:
+            return self._history.replayed(planned, steps, track)
+        return self._history.replayed(planned, steps, track, self._tracks.index(live.leader), live.leader.aside)
+
+    @property
+    def events(self) -> list[Event]:
+        """What was decided so far, the last :data:`~lightning_lr.core.history.MAX_EVENTS`."""
+        return self._history.events
 
     @property
     def program_horizon(self) -> Horizon:
@@ -442,12 +420,7 @@ class ScheduledLR(LRScheduler):
         return self._tracks[0].end()
 
     def _record(self, event: Event) -> None:
-        self.events.append(event)
-        while len(self.events) > MAX_EVENTS:  # the oldest is folded into what it left: its control, and any cooldown
-            oldest = self.events.pop(0)
-            earlier = self.folded.get(oldest.track)
-            before = None if earlier is None or oldest.kind == "schedule" else earlier.finish
-            self.folded[oldest.track] = oldest._replace(finish=oldest.finish or before)
+        self._history.add(event)
         if self.listener is not None:
             self.listener(event)
 
@@ -569,133 +542,25 @@ class ScheduledLR(LRScheduler):
         return self.run_horizon
 
     def _settle_bases(self) -> list[str]:
-        """Every group's ``initial_…``: its value as it stands, or, where something was loaded, the saved one."""
-        groups = self.optimizer.param_groups
-        notes = []
+        """Every group's ``initial_…``: its value as it stands, or, where something was loaded, what that has left."""
+        notes: list[str] = []
+        left = None if self.resumed else self.foreign_state
         fresh = self._deferred and not (self.resumed or self.foreign_state or self.start_step is not None)
-        if self.foreign_state is not None and not self.resumed:
-            notes = self._take_over(self.foreign_state)
-        elif not fresh and self._saved is None and (left := one_cycle_of(groups)) is not None:
-            notes = self._take_over(left)
-            notes.insert(0, f"the optimizer's groups are those of {name_of(left)}: their max_lr is the peak")
-        for track in self._tracks:
-            key = track.key
-            for i in track.members:
-                group = groups[i]
-                if fresh:  # a finder may have set another since
-                    group[track.initial] = read(group, key)
-                    continue
-                new = self._configured.get((key, i)) if i < self._own_groups else None
-                if track.initial not in group:
-                    group[track.initial] = track.base_of(group, new)
-                old = float(group[track.initial])
-                if new is None or old == new:
-                    continue
-                change = f"the {key} of group {i} is {new:g} in the code and {old:g} in the checkpoint"
-                if self.on_lr_change == "error":
-                    raise ValueError(f'ScheduledLR: {change}: restore it, or ask for on_lr_change="keep" or "use_new"')
-                if self.on_lr_change == "use_new":
-                    group[track.initial] = new
-                    notes.append(f"{change}; the code's is used from here on")
-                else:
-                    notes.append(f"{change}; the checkpoint's is kept: on_lr_change=\"use_new\" would use the code's")
-        return notes
-
-    def _take_over(self, state: Mapping[str, Any]) -> list[str]:
-        """Go on from what a scheduler of torch's own has left: its peaks, and the reductions that a plateau made."""
-        notes = []
-        if hides_reductions(state):
-            notes.append(
-                f"the checkpoint is one of {name_of(state)}, and what the plateau has reduced cannot be told from the "
-                'rest: the peak is the full one; give the optimizer a lower lr with on_lr_change="use_new" to keep it'
-            )
-        built_on_it = not (self._deferred or self.started)  # the code's own values were overwritten before
-        for i, track in enumerate(self._tracks):
-            if track.key in ("momentum", "beta1"):
-                for place in track.members:
-                    group = self.optimizer.param_groups[place]
-                    if "max_momentum" in group:
-                        group[track.initial] = peak = float(group["max_momentum"])
-                        if built_on_it:
-                            self._configured[track.key, place] = peak
-            if track.key != "lr":
-                continue
-            scales = set()
-            for place in track.members:
-                group = self.optimizer.param_groups[place]
-                code = self._configured.get(("lr", place), read(group, "lr"))
-                group["initial_lr"] = peak = peak_of(group, place, state, code)
-                if built_on_it:
-                    self._configured["lr", place] = peak
-                scales.add(scale_of(group, state, peak))
-            scale = max(scales, default=1.0)
-            if any(abs(other - scale) > 1e-9 * scale for other in scales):
-                raise ValueError(
-                    f"ScheduledLR: {name_of(state)} has left the groups at different shares of their lrs in the code, "
-                    f"{', '.join(f'{s:g}' for s in sorted(scales))}, and one schedule keeps their ratios: give the "
-                    "groups the lrs of the checkpoint, or tracks of their own"
-                )
-            if scale != 1.0 and track.control == UNTOUCHED:
-                before = factor(track.running, track.control, self.updates)
-                track.control = Control(scale=scale)
-                detail = f"{name_of(state)}, which wrote the checkpoint, had reduced it to {scale:g} of the code's"
-                self._record(track.event("reduce", before, self.updates, detail)._replace(track=i))
-        scheduled = {place for track in self._tracks if track.key == "lr" for place in track.members}
-        for place, group in enumerate(self.optimizer.param_groups):
-            if place not in scheduled:
-                lr = float(group["lr"])
-                notes.append(f"no schedule is about the lr of group {place}: {name_of(state)} has left it at {lr:g}")
-            if "max_lr" not in self.optimizer.defaults:
-                group.pop("max_lr", None)  # it is the base now: what is saved from here on is ours
-            if "max_momentum" in group and read(group, "momentum") != group["max_momentum"]:
-                left = read(group, "momentum")
-                store(group, "momentum", group["max_momentum"])
-                notes.append(f"{name_of(state)} had left momentum at {left:g}; it is {group['max_momentum']:g} again")
-        return list(dict.fromkeys(notes))
+        if left is None and not fresh and self._saved is None and (left := self._bases.one_cycle()) is not None:
+            notes = [f"the optimizer's groups are those of {name_of(left)}: their max_lr is the peak"]
+        if left is not None:
+            told, events = self._bases.take_over(left, self.updates, not (self._deferred or self.started))
+            notes += told
+            for event in events:
+                self._record(event)
+        if fresh:
+            self._bases.read()
+            return notes
+        return notes + self._bases.settle(self.on_lr_change)
 
     def refuse_unknown_groups(self) -> None:
         """``ValueError`` for a track that names groups which are not there, unless some may come."""
-        names = self._partition()
-        if not self.groups_may_come:
-            refuse_unknown([track.wanted for track in self._tracks], names, self._name)
-
-    def _partition(self) -> list[str]:
-        """Which groups each track is about, now; returns their names.
-
-        A group that the code makes has the name that the code gives it.
-        """
-        for group, own in zip(self.optimizer.param_groups, self._names, strict=False):
-            if group.get("name") != own:
-                group.pop("name", None) if own is None else group.update(name=own)
-        names = [label(i, group) for i, group in enumerate(self.optimizer.param_groups)]
-        wanted = list({id(track.wanted): track.wanted for track in self._tracks}.values())
-        owned = dict(zip(map(id, wanted), partition(wanted, names), strict=True))
-        led: set[tuple[str, int]] = set()
-        for track in self._tracks:  # those of the lr come first
-            mine = owned[id(track.wanted)]
-            if track.leader is not None:
-                mine = tuple(i for i in mine if i in track.leader.members)
-                led |= {(track.key, i) for i in mine}
-            elif track.key != "lr":
-                mine = tuple(i for i in mine if (track.key, i) not in led)
-            track.members = mine
-        self._refuse_two_owners(names)
-        return names
-
-    def _refuse_two_owners(self, names: Sequence[str]) -> None:
-        """``momentum`` and ``beta1`` may be the same number."""
-        owner: dict[tuple[int, Any], LiveTrack] = {}
-        for track in self._tracks:
-            for i in track.members:
-                try:
-                    place = (i, slot(self.optimizer.param_groups[i], track.key))
-                except ValueError:
-                    continue  # told where its value is first read
-                other = owner.setdefault(place, track)
-                if other is not track:
-                    raise ValueError(
-                        f"{other.id} and {track.id} are the same number of the group {names[i]!r}: keep one"
-                    )
+        self._bases.refuse_unknown_groups(self.groups_may_come)
 
     # ---- its clock --------------------------------------------------------------------------------------------------
 
@@ -768,11 +633,7 @@ class ScheduledLR(LRScheduler):
 
     def _after_load(self, optimizer: Optimizer) -> None:
         """``optimizer.load_state_dict`` made new group dictionaries: find them, and what they were to hold."""
-        for track in self._tracks:
-            for i, base in track.started_from():
-                if i < len(optimizer.param_groups):
-                    optimizer.param_groups[i].setdefault(track.initial, base)
-        self._partition()
+        self._bases.keep()
         self.resumed = True
         for note in self._settle_bases():
             warnings.warn(f"ScheduledLR: {note}", stacklevel=2)
@@ -781,7 +642,7 @@ class ScheduledLR(LRScheduler):
     def _rebind(self) -> None:
         groups = self.optimizer.param_groups
         if self._count != len(groups):
-            self._partition()
+            self._bases.partition()
         seen: set[int] = set()
         for track in self._tracks:
             track.bind(groups, seen)
@@ -840,9 +701,8 @@ class ScheduledLR(LRScheduler):
             "tracks": {track.id: track.state() for track in self._tracks},
             "run_horizon": self.run_horizon.state(),
             "checked_at": self.checked_at,
-            "groups": self._own_groups,
-            "events": [event.state() for event in self.events],
-            **({} if not self.folded else {"folded": [event.state() for event in self.folded.values()]}),
+            "groups": self._bases.own,
+            **self._history.state(),
         }
         return {**state, "sums": sums(state)}
 
@@ -896,7 +756,7 @@ class ScheduledLR(LRScheduler):
         if self.who and state["optimizer"] != self.optimizer_index:  # a plain loop hands it to whom it is about
             self.misdelivered = dict(state_dict)
             return
-        before = [(one, dict(vars(one))) for one in (self, *self._tracks)]
+        before = [(one, dict(vars(one))) for one in (self, self._bases, self._history, *self._tracks)]
         try:
             self._load(state)
         except Exception as error:
@@ -911,12 +771,10 @@ class ScheduledLR(LRScheduler):
         horizon = self.run_horizon
         self._saved, self.resumed = state, True
         self._stepped_at = state["updates"]
-        self.updates, self.checked_at, self._own_groups = state["updates"], state["checked_at"], state["groups"]
+        self.updates, self.checked_at, self._bases.own = state["updates"], state["checked_at"], state["groups"]
         place = {track.id: i for i, track in enumerate(self._tracks)}
         moved = [place.get(id, -1) for id in state["tracks"]]  # the events of a track that is gone are nobody's
-        self.events = [_moved(Event.of(event), moved) for event in state["events"]]
-        folded = [_moved(Event.of(event), moved) for event in state.get("folded", [])]
-        self.folded = {event.track: event for event in folded}
+        self._history.load(state, moved)
         self.run_horizon = Horizon(*state["run_horizon"])
         for track in self._tracks:
             if track.id in state["tracks"]:
@@ -934,7 +792,7 @@ class ScheduledLR(LRScheduler):
 
     def _write_early(self) -> None:
         """Within Lightning the state arrives before training starts; what runs in between sees the right lr."""
-        self._partition()
+        self._bases.partition()
         for track in self._tracks:
             track.keep_time()
             if track.program is None:
@@ -947,10 +805,6 @@ class ScheduledLR(LRScheduler):
 
 def _updates(steps: object, where: str) -> list[int]:
     return [whole(step, f"{where}[{i}]") for i, step in enumerate(items(steps, where, "a list of updates"))]
-
-
-def _moved(event: Event, places: Sequence[int]) -> Event:
-    return event._replace(track=places[event.track] if 0 <= event.track < len(places) else -1)
 
 
 ScheduledLR.__init__ = suggesting(ScheduledLR.__init__)  # type: ignore[method-assign]

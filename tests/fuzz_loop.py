@@ -25,8 +25,8 @@ from fuzz_config import GROUPS, NAMES, OPTIMIZERS, Fit, Loop, P, Part, Piece, bu
 from fuzz_reference import Reference, beside
 
 import lightning_lr
-import lightning_lr.scheduler
 from lightning_lr import Horizon, ScheduledLR
+from lightning_lr.core import history
 
 RELATIVE = 1e-12
 
@@ -434,7 +434,7 @@ def check_loop(config: Loop) -> Seen:
     seen = Seen()
     try:
         check_programs(config, config.total, config.per_epoch)
-        lightning_lr.scheduler.MAX_EVENTS = config.kept
+        history.MAX_EVENTS = config.kept
         running = Running(config)
         seen = running.seen
         running.steps()
@@ -444,7 +444,7 @@ def check_loop(config: Loop) -> Seen:
             raise
         seen.refused = str(error)
     finally:
-        lightning_lr.scheduler.MAX_EVENTS = 1000
+        history.MAX_EVENTS = 1000
     return seen
 
 

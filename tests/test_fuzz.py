@@ -18,7 +18,6 @@ from fuzz_config import Loop, P, Part, code
 import lightning_lr.core.actions
 import lightning_lr.core.control
 import lightning_lr.core.schedules.base
-import lightning_lr.scheduler
 import lightning_lr.track
 from lightning_lr import (
     Constant,
@@ -31,6 +30,7 @@ from lightning_lr import (
     ScheduledLR,
     Temperature,
 )
+from lightning_lr.core import history
 from lightning_lr.core.control import UNTOUCHED, Event
 from lightning_lr.core.schedules import decays
 
@@ -115,12 +115,12 @@ def _ramp_off(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _replay_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """Events act one update late, in the replay alone."""
-    right = lightning_lr.scheduler.replay_at
+    right = history.replay_at
 
     def wrong(program: Any, events: Any, steps: Any, start: Any = UNTOUCHED) -> list[float]:
         return right(program, [event._replace(step=event.step + 1) for event in events], steps, start)
 
-    monkeypatch.setattr(lightning_lr.scheduler, "replay_at", wrong)
+    monkeypatch.setattr(history, "replay_at", wrong)
 
 
 def _hold_off(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,7 +270,7 @@ def test_a_run_that_is_cut_below_what_it_has_made_keeps_its_past() -> None:
 
 
 def test_what_keeps_the_clock_stays_where_a_folded_cooldown_has_left_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lightning_lr.scheduler, "MAX_EVENTS", 1)
+    monkeypatch.setattr(history, "MAX_EVENTS", 1)
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0, momentum=0.5)
     scheduler = ScheduledLR(optimizer, Constant().beside(momentum=Linear()), total_steps=8)
     used = []

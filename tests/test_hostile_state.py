@@ -24,7 +24,7 @@ from lightning.pytorch.callbacks import Callback
 from runs import Net, Used, trainer, used
 from test_pains import Gan, SaveEveryStep
 
-import lightning_lr.scheduler as module
+import lightning_lr.core.history as module
 from lightning_lr import (
     Cooldown,
     Cosine,

@@ -13,7 +13,7 @@ import lightning_lr
 PACKAGE = Path(lightning_lr.__file__).parent
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
 # from the bottom up
-LAYERS = ["core", "groups", "track", "scheduler", "reporting", "callbacks", "mixin", "parser", "tuning", "cli"]
+LAYERS = ["core", "groups", "track", "bases", "scheduler", "reporting", "callbacks", "mixin", "parser", "tuning", "cli"]
 
 
 def imported_names(source, package="lightning_lr"):

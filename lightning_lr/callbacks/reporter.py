@@ -15,12 +15,12 @@ from lightning_lr.callbacks.base import LRCallback
 from lightning_lr.callbacks.wishes import LRLogger
 from lightning_lr.core.checks import did_you_mean
 from lightning_lr.core.control import Event
+from lightning_lr.core.history import MAX_EVENTS
 from lightning_lr.reporting import plan, views
 from lightning_lr.reporting.events import Journal, record, sentence, table
 from lightning_lr.reporting.loggers import Board, boards
 from lightning_lr.reporting.names import optimizer_names
 from lightning_lr.reporting.recorder import Recorder, Source, phase_name
-from lightning_lr.scheduler import MAX_EVENTS
 
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
