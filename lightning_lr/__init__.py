@@ -14,9 +14,10 @@ Any other number of a group that has no rules of its own keeps the lr's clock: i
 
 Where things are, from the bottom up; imports go downward only::
 
-    core/         numbers in, numbers out: durations, schedules, programs, detectors, rules, the control
+    core/         numbers in, numbers out: durations, schedules, programs, detectors, rules, the control, its history
     groups.py     param_groups: which parameters get which share of the lr
     track.py      one program and its control for some groups and one of their numbers, and how it resumes
+    bases.py      which groups each track is about, and what each of them starts from
     scheduler.py  ScheduledLR: the one writer of the lr, clocked by the optimizer
     reporting/    what is written where: the plan, names of curves, points, pictures
     callbacks/    what is wanted; the conductor that gathers it, once per fit

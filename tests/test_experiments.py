@@ -39,6 +39,7 @@ def test_what_the_docstrings_show_is_so(name: str) -> None:
     assert not found.failed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_an_experiment_runs_prints_and_draws(name: str, tmp_path: Path) -> None:
     env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
