@@ -89,6 +89,10 @@ def test_a_claim_that_does_not_hold_is_said_to(monkeypatch: pytest.MonkeyPatch) 
 def test_what_is_within_the_noise_is_no_difference() -> None:
     assert judged("a", {"x": [1.0, -1.0, 0.5], "y": [1.0, 1.0]}).found == "no difference"
     assert judged("a", {"x": [1.0]}).found == "no difference", "one seed says nothing"
+    assert judged("a", {"x": [1.0, 1.0]}).found == "no difference", "nor do two that agree"
+    below, even = [-1.0, -1.1, -0.5], [1.0, -1.0, 1.0]  # its 95 % interval lies below 0, that at 1 - 5 % / 3 does not
+    assert judged("a", {"x": below}).found == "not confirmed"
+    assert judged("a", {"x": below, "y": even, "z": even}).found == "no difference"
     assert judged("a", {}, "it needs b") == ("a", "not measured", "it needs b")
     low, high = interval([0.0, 1.0, 2.0, 3.0, 4.0])  # 2 ± 2.776 · sqrt(2.5) / sqrt(5)
     assert (low, high) == (pytest.approx(2 - 1.963, abs=1e-3), pytest.approx(2 + 1.963, abs=1e-3))
@@ -104,6 +108,46 @@ def test_an_optimizer_may_have_its_own_lrs_as_many_as_the_others() -> None:
 
     compare(train, ["SGD", "Adam"], {"flat": "Constant()"}, {"SGD": [1.0, 0.1], "Adam": [0.01, 0.001]}, seeds=1)
     assert sorted(seen) == [("Adam", 0.001), ("Adam", 0.01), ("SGD", 0.1), ("SGD", 1.0)]
+
+
+def test_verdicts_count_seeds_not_folds() -> None:
+    def train(point: Point) -> dict[str, float]:
+        assert point.fold is not None
+        wide = 0.0 if point.params.optimizer == "Adam" else 1.0
+        loss = 1.0 + wide * abs(math.log10(point.params.lr)) + 1e-3 * point.fold
+        return {"val_loss": loss, "train_loss": 1.0}
+
+    def found(seeds: int) -> str:
+        said = compare(train, ["SGD", "Adam"], {"flat": "Constant()"}, LRS, seeds=seeds, folds=3).verdicts[1]
+        assert said.claim.startswith("Adam depends least")
+        return said.found
+
+    assert (found(1), found(3)) == ("no difference", "confirmed"), "the three folds of one seed share their data"
+
+
+def test_what_train_leaves_alone_is_not_compared() -> None:
+    def train(point: Point) -> dict[str, float]:
+        _ = point.params.optimizer
+        return {"val_loss": 1.0, "train_loss": 1.0}
+
+    with pytest.raises(RuntimeError, match=r"compare: train has not asked for point\.params\.lr, which is what is"):
+        compare(train, ["SGD"], {"flat": "Constant()"}, [0.1])
+
+    def unscheduled(point: Point) -> dict[str, float]:
+        return {"val_loss": point.params.lr * len(point.params.optimizer), "train_loss": 1.0}
+
+    with pytest.raises(ValueError, match=r"train has not asked for point\.schedule: nothing follows it"):
+        compare(unscheduled, ["SGD"], {"flat": "Constant()", "cosine": "Cosine()"}, [0.1])
+
+
+def test_a_run_that_stops_early_has_not_been_slower(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = compare(task, ["SGD", "Adam"], {"flat": "Constant()"}, LRS, seeds=2)
+    curves = {
+        "SGD": [(50, 2.0), (100, 1.0)],
+        "Adam": [(50, 0.5)],
+    }  # Adam was as good at half of the budget, and stopped
+    found.sweep.runs = [run._replace(curve=curves[run.params["optimizer"]]) for run in found.sweep.runs]
+    assert found._speed() == {"SGD": [1.0, 1.0], "Adam": [0.5, 0.5]}
 
 
 def never(point: Point) -> Any:
@@ -223,6 +267,7 @@ COMMANDS: dict[str, tuple[list[str], str]] = {
     ),
     "twice": (["--schedule", "a=Cosine()", "--schedule", "a=Rex()"], "--schedule a is given twice"),
     "an optimizer": (["--optimizers", "SGD,Adem"], "torch.optim has no optimizer 'Adem'; did you mean 'Adam'?"),
+    "a metric": (["--metric", "val_acc"], "metric='val_acc' says nothing of which values are good: say mode='max'"),
     "an lr": (["--lrs", "0.1,fast"], "lrs of SGD must be a number > 0 (finite), got 'fast'"),
 }
 

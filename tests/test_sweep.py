@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import itertools
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -106,6 +109,89 @@ def test_what_was_killed_is_finished_by_the_next_with_every_point_once(
     assert calls(tmp_path) == before, "nothing is left to do"
 
 
+SCRIPT = """
+from lightning_lr.tuning import sweep
+
+def train(point):
+    return {"val_loss": point.params.lr, "train_loss": 0.0}
+
+"""
+
+
+def run_script(at: Path, text: str) -> subprocess.CompletedProcess[str]:
+    (at / "script.py").write_text(SCRIPT + text, encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "script.py"]
+    return subprocess.run(command, capture_output=True, text=True, cwd=at, env=environment, timeout=300, check=False)
+
+
+def test_workers_of_a_script_train_with_its_own_function(tmp_path: Path) -> None:
+    text = "if __name__ == '__main__':\n    print(len(sweep(train, {'lr': [0.1, 0.2, 0.3]}, workers=2).rows))\n"
+    done = run_script(tmp_path, text)
+    assert (done.stdout, done.returncode) == ("3\n", 0), done.stderr
+
+
+def test_a_script_without_a_guard_is_told_of_it(tmp_path: Path) -> None:
+    done = run_script(tmp_path, "sweep(train, {'lr': [0.1]}, workers=1 + 1)\n")
+    assert done.returncode == 1
+    assert "a script calls sweep under `if __name__ == '__main__':`" in done.stderr.splitlines()[-1]
+
+
+def test_a_workers_error_comes_with_its_traceback() -> None:
+    with pytest.raises(RuntimeError, match="train failed at") as caught:
+        sweep(sweep_run.mistaken, {"lr": [0.1]}, workers=2)
+    assert "in mistaken" in str(caught.value.__cause__)
+
+
+def test_a_lock_whose_holder_was_killed_is_no_lock_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "shared").mkdir()
+    storage = queue.opened("journal:shared/log")
+    backend = storage._backend  # type: ignore[attr-defined]
+    assert backend._lock.acquire()
+    lock = Path(backend._lock._lock_file)
+    assert lock.stat(), "what tells how old it is can be read, with a relative path too"
+    backend._lock.grace_period = 0
+    storage.create_new_study([optuna.study.StudyDirection.MINIMIZE])
+    assert not lock.exists()
+
+
+@pytest.mark.parametrize(
+    ("storage", "message"),
+    [
+        ("sqlite:///text.db", r"storage='sqlite:///text\.db' cannot be opened: .*file is not a database"),
+        ("journal:text.db", r"storage='journal:text\.db' cannot be opened: "),
+        ("sqllite:///x.db", r"storage='sqllite:///x\.db' cannot be opened: .*sqllite"),
+        ("sqlite://", r"storage='sqlite://' is memory, which nobody can share: leave storage out"),
+        ("sqlite:///:memory:", r"storage='sqlite:///:memory:' is memory, which nobody can share"),
+    ],
+)
+def test_a_storage_that_cannot_be_opened_is_said_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, storage: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(queue, "MAKING_TABLES", 1)
+    (tmp_path / "text.db").write_text("no storage\n" * 99, encoding="utf-8")
+    with pytest.raises(ValueError, match=f"^sweep: {message}") as caught:
+        sweep(never, {"lr": [0.1]}, storage=storage)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_study_that_another_process_has_begun_meanwhile_is_joined(monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = optuna.storages.InMemoryStorage()
+    looked = optuna.Study.get_trials
+    begun = []
+
+    def late(study: optuna.Study, *args: Any, **named: Any) -> Any:
+        if not begun:  # between the look for settings and the look for trials
+            begun.append(study)
+            sweep(bowl, {"lr": [0.1], "gamma": [0.9]}, storage=storage)
+        return looked(study, *args, **named)
+
+    monkeypatch.setattr(optuna.Study, "get_trials", late)
+    assert len(sweep(bowl, {"lr": [0.1], "gamma": [0.9]}, storage=storage).rows) == 1
+
+
 def test_workers_are_processes_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SWEEP_NOTES", str(tmp_path / "notes"))
     grid = {"lr": [0.1, 0.2], "gamma": [0.5, 0.6]}
@@ -118,14 +204,45 @@ def test_workers_are_processes_of_their_own(tmp_path: Path, monkeypatch: pytest.
     assert str(os.getpid()) not in {line.split()[2] for line in lines}
 
 
-def test_a_point_that_kills_its_workers_is_given_up_by_the_third_and_the_rest_is_done(tmp_path: Path) -> None:
+def test_a_point_that_kills_its_workers_is_given_up_and_the_rest_is_done(tmp_path: Path) -> None:
     storage = f"journal:{tmp_path / 'log'}"
     grid = {"lr": [1.0, 0.5]}
-    with pytest.raises(RuntimeError, match=r"1 of 2 points are left, and all workers have ended \(exit codes -9, -9\)"):
-        sweep(sweep_run.fatal, grid, workers=2, storage=storage)  # the second one took the point up
-    found = sweep(sweep_run.fatal, grid, workers=2, storage=storage)  # the third one too, and not the fourth
+    for _ in range(2):  # the second worker takes the point up; the fourth may, before the third's death is noted
+        with contextlib.suppress(RuntimeError):
+            sweep(sweep_run.fatal, grid, workers=2, storage=storage)
+            break
+        study = optuna.load_study(study_name="sweep", storage=queue.opened(storage))
+        assert len([key for key in study.user_attrs if key.startswith("a worker died of 1 ")]) >= 2
+    found = sweep(sweep_run.fatal, grid, workers=2, storage=storage)
     assert [row.failed for row in found.rows] == [0, 1]
     assert found.rows[1].why == "3 workers died of it"
+
+
+def test_points_that_are_left_are_told_of(tmp_path: Path) -> None:
+    left = r"1 of 1 points are left, and all workers have ended \(exit codes -9, -9\)"
+    with pytest.raises(RuntimeError, match=left):
+        sweep(sweep_run.fatal, {"lr": [1.0]}, workers=2, storage=f"journal:{tmp_path / 'log'}")
+
+
+def test_a_job_that_is_killed_again_and_again_blames_no_point() -> None:
+    one = a_queue(1)
+    for exitcode in (None, -signal.SIGTERM):  # killed as a whole; ended by somebody
+        for _ in range(queue.DEATHS):
+            one.fill()
+            trial = one.take()
+            assert trial is not None
+            trial.set_user_attr("worker", [queue._machine(), 2**22 + 1])  # nobody has this number
+            assert one.bury()
+            if exitcode is not None:
+                one.accuse(2**22 + 1, exitcode)
+    assert one.deaths(0) == 0
+
+
+def test_tpe_draws_the_same_again() -> None:
+    space = {"lr": ("log", 1e-3, 1.0), "gamma": [0.5, 0.9]}
+    drawn = [[row.params for row in sweep(bowl, space, sampler="tpe", trials=14).rows] for _ in range(2)]
+    assert drawn[0] == drawn[1]
+    assert len({row["lr"] for row in drawn[0]}) == 14
 
 
 def test_a_bug_in_a_worker_is_raised_in_the_parent_with_the_point() -> None:
@@ -182,7 +299,6 @@ def test_a_worker_elsewhere_is_dead_when_it_shows_no_sign_of_life_for_long(monke
     again = one.take()
     assert again is not None
     assert again.number == 1
-    assert one.deaths(0) == 1
 
 
 def test_a_living_worker_of_this_machine_is_not_buried() -> None:
@@ -223,9 +339,10 @@ def test_score_and_gap_are_means_with_their_spread_over_seeds_and_folds() -> Non
 
 def test_the_gap_of_an_accuracy_is_what_validation_lacks() -> None:
     def train(point: Point) -> dict[str, float]:
-        return {"val_acc": point.params.lr, "train_acc": 0.99}
+        return {"val_acc": point.params.lr, "train_acc": 0.99, "train_loss": 5.0}
 
-    found = sweep(train, {"lr": [0.5, 0.9]}, metric="val_acc", mode="max", gap="train_acc")
+    found = sweep(train, {"lr": [0.5, 0.9]}, metric="val_acc", mode="max")
+    assert found.gap == "train_acc", "of an accuracy, not the loss"
     assert found.best.params == {"lr": 0.9}
     assert found.best.gap == pytest.approx(0.09)
     assert sweep(train, {"lr": [0.5]}, metric="val_acc", mode="max", gap=None).rows[0].gap is None
@@ -270,6 +387,58 @@ def test_a_bug_is_a_crash_that_names_the_point_which_is_run_again_later(tmp_path
     assert sweep(train, {"lr": [0.2]}, seeds=3, storage=storage).rows[0].n == 3
 
 
+@pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning")
+@pytest.mark.parametrize("returned", [True, False])
+def test_weights_that_are_no_numbers_are_a_failure_even_where_an_accuracy_is_one(returned: bool) -> None:
+    def train(point: Point) -> Any:
+        return Task(epochs=1)(point if returned else Point(point.params, point.seed))
+
+    found = sweep(train, {"lr": [0.1, 1e30]}, metric="val_acc", mode="max")
+    assert [row.failed for row in found.rows] == [0, 1]
+    assert found.rows[1].why is not None
+    assert "net.0.weight is not finite" in found.rows[1].why
+
+
+def test_a_division_by_zero_is_a_bug_and_no_result() -> None:
+    with pytest.raises(RuntimeError, match=r"train failed at lr=0\.1 \(seed 0\): ZeroDivisionError"):
+        sweep(lambda point: {"val_loss": point.params.lr / 0}, {"lr": [0.1]})
+
+
+def test_a_parameter_that_only_some_points_need_is_not_misspelt() -> None:
+    asked: list[Any] = []
+
+    def train(point: Point) -> dict[str, float]:
+        if not asked:
+            asked.append(point.params.momentum)
+        return {"val_loss": len(point.params.optimizer), "train_loss": 0.0}
+
+    assert len(sweep(train, {"optimizer": ["SGD", "Adam"], "momentum": [0.9]}).rows) == 2
+    with pytest.raises(ValueError, match=r"is it misspelt\? .*asked for at all: point\.params\['momentum'\]"):
+        sweep(train, {"optimizer": ["SGD", "Adam"], "momentum": [0.9]})
+
+
+def test_a_schedule_that_nothing_follows_is_refused() -> None:
+    def train(point: Point) -> dict[str, float]:
+        return {"val_loss": point.params.lr, "train_loss": 0.0}
+
+    space = {"lr": [0.1], "gamma": [0.5, 0.9]}
+    with pytest.raises(ValueError, match=r"schedule= is given, but train has not asked for point\.schedule"):
+        sweep(train, space, schedule="Exponential({gamma})")
+    with pytest.raises(ValueError, match=r"at lr=0\.1: schedule= has no place in a YAML file"):
+        sweep(Configured({"model": {"lr": 0.1}}), {"lr": [0.1]}, schedule="Cosine()")
+
+
+def test_an_interrupted_trainer_is_an_interrupt(tmp_path: Path) -> None:
+    def train(point: Point) -> Any:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            sys.exit(1)  # as Lightning's Trainer does
+
+    with pytest.raises(KeyboardInterrupt):
+        sweep(train, {"lr": [0.1]})
+
+
 def test_an_interrupt_gives_the_point_back(tmp_path: Path) -> None:
     seen = []
 
@@ -301,8 +470,35 @@ def test_tpe_tries_as_many_points_as_it_is_given_and_more_of_them_later(tmp_path
     assert len(sweep(train, space, sampler="tpe", trials=4, storage=storage).rows) == 4
     found = sweep(train, space, sampler="tpe", trials=6, storage=storage)
     assert len(found.rows) == 6
+    assert {row.params["gamma"] for row in found.rows} <= {0.5, 0.9}, "a list is what it may choose from"
     assert all(1e-3 <= row.params["lr"] <= 1.0 for row in found.rows)
     assert len({row.params["lr"] for row in found.rows}) == 6
+
+
+def test_tpe_goes_on_with_the_values_whose_first_run_was_finished(tmp_path: Path) -> None:
+    seen = []
+
+    def train(point: Point) -> dict[str, float]:
+        seen.append((point.params.lr, point.seed))
+        if len(seen) in (2, 3):
+            raise KeyboardInterrupt
+        return {"val_loss": point.params.lr, "train_loss": 0.0}
+
+    asked: dict[str, Any] = {"sampler": "tpe", "trials": 1, "seeds": 2, "storage": f"journal:{tmp_path / 'log'}"}
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            sweep(train, {"lr": ("log", 1e-6, 1.0)}, **asked)
+    [row] = sweep(train, {"lr": ("log", 1e-6, 1.0)}, **asked).rows
+    assert seen == [(row.params["lr"], seed) for seed in (0, 1, 1, 1)]
+    assert (row.mean, row.sd) == (row.params["lr"], 0.0), "no run of another point is among them"
+
+
+def test_a_point_that_tpe_chooses_again_is_one_point() -> None:
+    def train(point: Point) -> dict[str, float]:
+        return {"val_loss": float(point.params.units), "train_loss": 0.0}
+
+    found = sweep(train, {"units": [1, 2]}, sampler="tpe", trials=8)
+    assert [(row.params["units"], row.n, row.sd) for row in found.rows] == [(1, 1, None), (2, 1, None)]
 
 
 @pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning")
@@ -370,6 +566,30 @@ def test_one_parameter_is_a_curve_and_more_show_the_best_of_the_rest(tmp_path: P
         three.plot("gama")
 
 
+def test_a_picture_has_each_parameter_where_it_was_asked_for() -> None:
+    axes = found_over("lr", "gamma").plot(y="lr").axes[0]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("gamma", "lr")
+    with pytest.raises(ValueError, match=r"x and y are both 'lr': give two parameters, or one for a curve"):
+        found_over("lr", "gamma").plot("lr", "lr")
+
+
+def test_ten_labels_stand_upright_and_points_that_are_no_grid_at_their_values(tmp_path: Path) -> None:
+    def train(point: Point) -> dict[str, float]:
+        return {"val_loss": point.params.lr + point.params.gamma, "train_loss": 0.0}
+
+    grid = sweep(train, {"lr": ("log", 1e-4, 1.0, 10), "gamma": [0.5, 0.9]}).plot()
+    grid.savefig(tmp_path / "grid.png")
+    labels = [label.get_window_extent() for label in grid.axes[0].get_xticklabels()]
+    assert all(a.x1 < b.x0 for a, b in itertools.pairwise(labels)), "none overlaps the next"
+    found = sweep(train, {"lr": ("log", 1e-4, 1.0), "gamma": ("linear", 0.5, 0.9)}, sampler="tpe", trials=8)
+    axes = found.plot().axes[0]
+    drawn = {tuple(map(float, place)) for place in axes.collections[0].get_offsets()}
+    assert drawn == {(row.params["lr"], row.params["gamma"]) for row in found.rows}
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "linear")
+    [star] = [line for line in axes.lines if line.get_marker() == "*"]
+    assert (star.get_xdata()[0], star.get_ydata()[0]) == tuple(found.best.params.values())
+
+
 def test_the_file_has_a_line_for_each_point(tmp_path: Path) -> None:
     found_over("lr", "gamma").to_csv(tmp_path / "x.csv")
     with (tmp_path / "x.csv").open(encoding="utf-8") as file:
@@ -392,6 +612,13 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "no space": ({"space": {}}, r"space must be a mapping such as \{'lr': \[1e-3, 1e-2\]\}, got \{\}"),
     "an empty list": ({"space": {"lr": []}}, r"space\['lr'\] is empty: give at least one value"),
     "twice": ({"space": {"lr": [0.1, 1, 0.1]}}, r"space\['lr'\] has 0\.1 twice"),
+    "equal": ({"space": {"lr": ["a", 1, True]}}, r"space\['lr'\] has 1 and True, which are equal"),
+    "no mode": ({"metric": "val_acc"}, r"metric='val_acc' says nothing of which values are good: say mode='max' or"),
+    "no gap": ({"metric": "return", "mode": "max"}, r"metric='return' does not say.*: say gap=, or gap=None"),
+    "the end of a range": (
+        {"space": {"gamma": ("linear", 0.5, 1.5)}, "schedule": "Exponential({gamma})", "sampler": "tpe", "trials": 9},
+        r"at gamma=1\.5: column 1: Exponential: gamma must be a number in \(0, 1\], got 1\.5",
+    ),
     "a number": ({"space": {"lr": 0.1}}, r"space\['lr'\] must be a list of values or a range"),
     "a text": ({"space": {"lr": "log"}}, r"space\['lr'\] must be a list of values or a range"),
     "NaN": ({"space": {"lr": [math.nan]}}, r"space\['lr'\] holds nan: give finite numbers"),
@@ -468,7 +695,7 @@ def test_a_metric_that_is_not_logged_is_said_after_the_first_run() -> None:
     with pytest.raises(
         ValueError, match=r"metric='val_los' is not logged; did you mean 'val_loss'\?; available: val_loss"
     ):
-        sweep(train, space, metric="val_los")
+        sweep(train, space, metric="val_los", mode="min", gap="train_loss")
     with pytest.raises(ValueError, match=r"gap='trainloss' is not logged; did you mean 'train_loss'\?"):
         sweep(train, space, gap="trainloss")
     with pytest.raises(TypeError, match=r"train must return the Trainer, or a mapping of metrics.*it returned 3"):
@@ -562,6 +789,9 @@ def test_a_key_is_found_by_its_last_parts(config: Path) -> None:
     assert place(content, "data.fold") == ("data", "init_args", "fold")
     assert changed(content, place(content, "data.fold"), 1)["data"]["init_args"] == {"fold": 1}
     assert "init_args" not in content["data"], "the configuration itself is left alone"
+    named = {"trainer": {"callbacks": ["lightning_lr.LRLogger"]}}
+    made = changed(named, place(named, "callbacks.LRLogger.every_n_steps"), 5)
+    assert made["trainer"]["callbacks"] == [{"class_path": "lightning_lr.LRLogger", "init_args": {"every_n_steps": 5}}]
     twice = {**content, "trainer": {**content["trainer"], "lr": 1}}
     with pytest.raises(ValueError, match=r"has 'lr' in 2 places: say which of trainer\.lr, model\.init_args\.lr"):
         place(twice, "lr")
@@ -645,6 +875,9 @@ COMMANDS: dict[str, tuple[list[str], str]] = {
     "a file": (["missing.yaml", "--vary", "lr=1"], "missing.yaml: No such file or directory"),
     "a picture": (["--vary", "lr=1", "--png", "x.gif"], "must end with one of .png, .svg, .pdf"),
     "a folder": (["--vary", "lr=1", "--csv", "no/x.csv"], "no/x.csv: there is no directory 'no'"),
+    "a folder as file": (["--vary", "lr=1", "--csv", "."], ".: is a directory"),
+    "twice, with a space": (["--vary", "lr=1", "--vary", "lr =2"], "--vary lr is given twice"),
+    "an accuracy": (["--vary", "lr=1", "--metric", "val_acc"], "say mode='max' or mode='min'"),
     "a class": (["--vary", "lr=1", "--model", "a.B"], "--model names a class for a YAML file"),
     "a schedule": (["Cosin()", "--vary", "lr=1"], "there is no schedule 'Cosin'; did you mean 'Cosine'?"),
 }

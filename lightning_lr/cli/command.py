@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from lightning_lr.cli import compare, preview, recipes, runs, schedules, sweep
-from lightning_lr.cli.terminal import NAME, refuse, speak_ascii_where_needed
+from lightning_lr.cli.terminal import NAME, note, refuse, speak_ascii_where_needed
 from lightning_lr.core.checks import did_you_mean, items, text
 
 if TYPE_CHECKING:
@@ -51,6 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         chosen = parser.parse_args(None if argv is None else _words(argv))
         COMMANDS[chosen.subcommand].run(chosen[chosen.subcommand])
         sys.stdout.flush()
+    except KeyboardInterrupt:
+        note("interrupted")
+        return 130
     except BrokenPipeError:  # | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

@@ -10,8 +10,8 @@ from lightning_lr.cli import sweep, terminal
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
-ACCURACY = {"metric": "val_acc", "mode": "max", "gap": "train_acc"}
-LOSS = {"metric": "val_loss", "mode": "min", "gap": "train_loss"}
+ACCURACY = {"metric": "val_acc", "mode": "max"}
+LOSS = {"metric": "val_loss", "mode": "min"}
 """What is compared unless told: on the digits an accuracy, since 5 % of a small loss are next to nothing."""
 
 HELP = "optimizers and schedules side by side, equally tuned"
@@ -41,7 +41,7 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--lrs", type=str, metavar="LRS", help="the lrs of all, 1e-3,3e-3,1e-2,... 1 unless given")
     parser.add_argument("--seeds", type=PositiveInt, default=5, metavar="N", help="repetitions")
     sweep.run_arguments(parser, "compare")
-    parser.set_defaults(metric=None, mode=None, gap=None)
+    parser.set_defaults(metric=None)
 
 
 def run(options: Namespace) -> None:
@@ -49,8 +49,9 @@ def run(options: Namespace) -> None:
     from lightning_lr.tuning import comparison
 
     suffix = sweep.checked_files(options)
-    for name, value in (ACCURACY if options.what is None and options.metric is None else LOSS).items():
-        options[name] = value if options[name] is None else options[name]
+    if options.metric is None:
+        for name, value in (ACCURACY if options.what is None else LOSS).items():
+            options[name] = value if options[name] is None else options[name]
     optimizers = terminal.listed(options.optimizers) if options.optimizers else comparison.OPTIMIZERS
     schedules = _schedules(options.schedule) if options.schedule else comparison.SCHEDULES
     lrs = [terminal.scalar(lr) for lr in terminal.listed(options.lrs)] if options.lrs else comparison.LRS

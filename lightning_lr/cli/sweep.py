@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,9 +58,15 @@ def run_arguments(parser: ArgumentParser, name: str) -> None:
     parser.add_argument("--epochs", type=PositiveInt, metavar="N", help="of each run; 10 on the digits")
     parser.add_argument("--folds", type=PositiveInt, metavar="K", help="parts of the data, each validates once")
     parser.add_argument("--metric", type=str, default="val_loss", metavar="M", help="what is compared")
-    parser.add_argument("--mode", type=str, default="min", metavar="M", help="min or max: which values of it are good")
     parser.add_argument(
-        "--gap", type=str, default="train_loss", metavar="M", help="the same of the training data, or none"
+        "--mode", type=str, metavar="M", help="min or max: which values are good; of a loss or an error, min"
+    )
+    parser.add_argument(
+        "--gap",
+        type=str,
+        default="auto",
+        metavar="M",
+        help="the same of the training data, or none; train_... of val_...",
     )
     parser.add_argument(
         "--storage",
@@ -108,8 +115,13 @@ def shared(options: Namespace) -> dict[str, Any]:
 def checked_files(options: Namespace) -> str:
     """Whether what is asked for can be drawn and written: better known before the training than after it."""
     for path in filter(None, (options.png, options.csv)):
-        if not Path(path).absolute().parent.is_dir():
+        folder = Path(path).absolute().parent
+        if not folder.is_dir():
             raise ValueError(f"{path}: there is no directory {str(Path(path).parent)!r}")
+        if Path(path).is_dir():
+            raise ValueError(f"{path}: is a directory")
+        if not os.access(path if Path(path).exists() else folder, os.W_OK):
+            raise ValueError(f"{path}: cannot be written")
     if options.png is None:
         return ""
     import matplotlib  # noqa: F401
@@ -162,12 +174,12 @@ def refuse_yaml_options(options: Namespace) -> None:
 def _space(given: Sequence[str] | None, sampler: str) -> dict[str, Any]:
     space: dict[str, Any] = {}
     for text in given or ():
-        name, equals, values = text.partition("=")
-        if not equals or not name.strip() or not values.strip():
+        name, equals, values = (part.strip() for part in text.partition("="))
+        if not equals or not name or not values:
             raise ValueError(f"--vary must be NAME=VALUES, such as lr=1e-3,1e-2, got {text!r}")
         if name in space:
             raise ValueError(f"--vary {name} is given twice: put all its values into one")
-        space[name.strip()] = _values(values)
+        space[name] = _values(values)
     if not space:
         raise ValueError("nothing is varied: say --vary lr=1e-3,1e-2,1e-1, once for each parameter")
     return space

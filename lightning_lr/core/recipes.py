@@ -305,6 +305,8 @@ def _lm(warmup: Duration = "1%", end_factor: float = 0.1) -> _Made:
 
 def _open_ended(warmup: Duration = 300, cooldown: Duration | None = None, shape: str = "one_minus_sqrt") -> _Made:
     cooled = wsd(warmup, "20%" if cooldown is None else cooldown, shape=shape)
+    if cooldown is None and shape != "one_minus_sqrt":
+        raise ValueError(f"shape={shape!r} is the cooldown's, and there is none: say cooldown='20%' too")
     return _made(
         Warmup(warmup) >> Constant() if cooldown is None else cooled,
         "AdamW",

@@ -75,11 +75,21 @@ class Tuned:
     def check(self, point: Point) -> None:
         """As the function itself has it checked."""
         check = getattr(self.train, "check", None)
-        if check is not None:
-            check(self._point(point))
+        if check is None:
+            return
+        point = self._point(point)
+        lr = point.params.plain["lr"]
+        try:
+            check(point)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"lr={lr:g}: {error}") from None
 
     def __call__(self, point: Point) -> Any:
-        return self.train(self._point(point))
+        result = self.train(self._point(point))
+        for name in ("optimizer", "lr"):
+            if name not in point.params.used:
+                raise ValueError(f"compare: train has not asked for point.params.{name}, which is what is compared")
+        return result
 
 
 def compare(
@@ -90,8 +100,8 @@ def compare(
     *,
     seeds: int | Sequence[int] = 5,
     metric: str = "val_loss",
-    mode: str = "min",
-    gap: str | None = "train_loss",
+    mode: str | None = None,
+    gap: str | None = "auto",
     folds: int | None = None,
     storage: str | BaseStorage | None = None,
     name: str = "compare",
@@ -100,9 +110,10 @@ def compare(
 ) -> Comparison:
     """Optimizers and schedules on one task: every pair equally long, at equally many lrs, with the same seeds.
 
-    Each pair is reported at its best lr, chosen on validation; as all choose among equally many, none is favoured. (The
-    score of a chosen point is a little too good, of all of them alike.) What is within 5 % is found no finer than the
-    grid is; and 5 % of an accuracy are more than 5 % of a small loss, by which often only one lr is good.
+    Each pair is reported at its best lr, chosen on validation among equally many. (The score of a chosen point is a
+    little too good: the more so, the more the seeds scatter and the more lrs come near the best.) What is within 5 % is
+    found no finer than the grid is; and 5 % of an accuracy are more than 5 % of a small loss, by which often only one
+    lr is good. Verdicts are over the seeds: the folds of a seed share their data, and count as one.
 
     Args:
         train: as for :func:`~lightning_lr.tuning.sweep`; trains with ``point.params.optimizer``, a name in
@@ -111,15 +122,15 @@ def compare(
         schedules: by name, as schedules or expressions; by default constant, exponential (to 1 %), 1/t (to 10 %) and
             cosine. One that is ``Constant()`` is what decay is held against.
         lrs: the grid of all, or for each optimizer its own, all of one length.
-        seeds: repetitions, or a list of seeds; a verdict needs at least 2, and 5 are few.
+        seeds: repetitions, or a list of seeds; a verdict needs at least 3, and 5 are few.
         metric: see :func:`~lightning_lr.tuning.sweep`, as for all that follow.
-        mode: ``"min"`` or ``"max"``.
-        gap: the same metric of the training data.
+        mode: ``"min"`` or ``"max"``; to be said, unless the metric is called a loss or an error.
+        gap: the same metric of the training data, or ``None``.
         folds: parts of the data, each of which validates once.
         storage: where results are kept, to go on from there.
         name: of the study in the storage.
         workers: processes.
-        progress: whether to show a bar, where stderr is a terminal.
+        progress: whether to show a bar, where there is a terminal to show it on.
 
     Raises:
         ValueError: grids of different lengths, an lr that is none, a schedule that is none; what ``sweep`` refuses.
@@ -128,11 +139,11 @@ def compare(
     ...     lr, widths = point.params.lr, {"SGD": 1.0, "Adam": 0.01}
     ...     loss = 1 + widths[point.params.optimizer] * math.log10(lr / 0.1) ** 2 + 0.001 * point.seed
     ...     return {"val_loss": loss, "train_loss": 0.9}
-    >>> found = compare(train, ["SGD", "Adam"], {"constant": "Constant()"}, [0.01, 0.1, 1.0], seeds=2)
+    >>> found = compare(train, ["SGD", "Adam"], {"constant": "Constant()"}, [0.01, 0.1, 1.0], seeds=3)
     >>> print(found.table())
-    optimizer  schedule  best lr  val_loss     gap               lrs within 5 %  failed
-    SGD        constant  0.1      1 ± 0.00071  0.1005 ± 0.00071  0 decades       0 %
-    Adam       constant  0.1      1 ± 0.00071  0.1005 ± 0.00071  2 decades       0 %
+    optimizer  schedule  best lr  val_loss       gap            lrs within 5 %  failed
+    SGD        constant  0.1      1.001 ± 0.001  0.101 ± 0.001  0 decades       0 %
+    Adam       constant  0.1      1.001 ± 0.001  0.101 ± 0.001  2 decades       0 %
     >>> [said.found for said in found.verdicts][:2]
     ['confirmed', 'confirmed']
     """
@@ -289,6 +300,13 @@ class Comparison:
             return {}
         return {f"{name} − {other}": _minus(values[name], values[other]) for other in values if other != name}
 
+    def _per_seed(self, values: Sequence[float]) -> list[float]:
+        """The means of what each repetition has, over the folds of a seed: they share their data, seeds do not."""
+        out: dict[int, list[float]] = {}
+        for (seed, _), value in zip(self._by_seed(), values, strict=True):
+            out.setdefault(seed, []).append(value)
+        return [statistics.fmean(mine) for mine in out.values()]
+
     def _by_seed(self) -> list[tuple[int, int | None]]:
         """Every seed, or seed and fold: what is paired."""
         return list(dict.fromkeys((run.seed, run.fold) for run in self.sweep.runs))
@@ -309,7 +327,9 @@ class Comparison:
         return sum(self._near(score, best) for score in found) / len(scores)
 
     def _good_points(self, optimizer: str) -> list[float]:
-        return [self._share(list(self._scores(optimizer, repeat).values())) for repeat in self._by_seed()]
+        return self._per_seed(
+            [self._share(list(self._scores(optimizer, repeat).values())) for repeat in self._by_seed()]
+        )
 
     def _good_lrs(self, optimizer: str) -> list[float]:
         out = []
@@ -317,7 +337,7 @@ class Comparison:
             scores = self._scores(optimizer, repeat)
             by_schedule = [[scores.get((name, lr)) for lr in self.lrs[optimizer]] for name in self.schedules]
             out.append(statistics.fmean(map(self._share, by_schedule)))
-        return out
+        return self._per_seed(out)
 
     def _best_runs(self, optimizer: str, schedule: str | None = None) -> list[Run]:
         """The runs of the best arm of an optimizer, in the order of the repetitions."""
@@ -337,11 +357,11 @@ class Comparison:
         ends = [statistics.fmean(run.score for run in mine if run.score is not None) for mine in runs.values()]
         sign = 1 if self.sweep.mode == "min" else -1
         target = max(sign * end for end in ends)
+        last = max(run.curve[-1][0] for mine in runs.values() for run in mine)  # of the budget: a run may stop early
         return {
-            name: [
-                next((step for step, value in run.curve if sign * value <= target), run.curve[-1][0]) / run.curve[-1][0]
-                for run in mine
-            ]
+            name: self._per_seed(
+                [next((step for step, value in run.curve if sign * value <= target), last) / last for run in mine]
+            )
             for name, mine in runs.items()
         }
 
@@ -359,8 +379,8 @@ class Comparison:
                 return judged(claim, {}, f"{optimizer} has no result")
             repeats = zip(*falling, strict=True)
             mean = [statistics.fmean(run.gap for run in runs if run.gap is not None) for runs in repeats]
-            differences[f"{optimizer}: constant − decay"] = _minus(
-                [run.gap for run in flat if run.gap is not None], mean
+            differences[f"{optimizer}: constant − decay"] = self._per_seed(
+                _minus([run.gap for run in flat if run.gap is not None], mean)
             )
         return judged(claim, differences)
 

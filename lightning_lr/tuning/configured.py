@@ -76,7 +76,7 @@ varied by its whole key, such as model.max_epoch
     if len(parents) == 1 or (wanted[0] in SECTIONS and len(wanted) > 1):
         parent = parents[0] if parents else tuple(wanted[:-1])
         inner = _get(config, parent) if parents else None
-        described = (
+        described = isinstance(inner, str) or (  # a class by its name alone
             isinstance(inner, Mapping) and "class_path" in inner and wanted[-1] not in ("class_path", "init_args")
         )
         return (*parent, *(("init_args",) if described else ()), wanted[-1])
@@ -120,8 +120,9 @@ def changed(config: Mapping[str, Any], key: Key, value: Any) -> dict[str, Any]:
     out = copy.deepcopy(dict(config))
     inner: Any = out
     for part in key[:-1]:
-        if isinstance(inner, dict) and inner.get(part) is None:
-            inner[part] = {}
+        below = inner.get(part) if isinstance(inner, dict) else inner[part]
+        if below is None or isinstance(below, str):
+            inner[part] = {} if below is None else {"class_path": below}
         inner = inner[part]
     inner[key[-1]] = value
     return out
@@ -178,6 +179,8 @@ class Configured:
         """Whether the configuration of a point can be parsed, and our callbacks in it be built."""
         from lightning_lr.parser import refused
 
+        if not self.optimizer and point.schedule is not None:
+            raise ValueError("schedule= has no place in a YAML file, whose schedule is its own: vary its keys")
         config = self.at(point)
         short = refused(config["trainer"]["callbacks"])
         if short is not None:

@@ -98,9 +98,16 @@ class Point:
         self.seed = seed
         self.fold = fold
         self.folds = folds
-        self.schedule = schedule
+        self._schedule = schedule
+        self.asked_for_schedule = False
         self._metric = metric
         self._pruning = pruning
+
+    @property
+    def schedule(self) -> Schedule | None:
+        """What ``sweep(schedule=...)`` makes of these values; it is known whether it was asked for."""
+        self.asked_for_schedule = True
+        return self._schedule
 
     @cached_property
     def callbacks(self) -> list[Callback]:
@@ -173,8 +180,10 @@ def diverged(error: BaseException) -> str | None:
     'FloatingPointError: val_loss is nan after update 40'
     >>> diverged(ValueError("loss is inf")), diverged(ValueError("no such layer")), diverged(TypeError("nan"))
     ('ValueError: loss is inf', None, None)
+    >>> diverged(ZeroDivisionError("division by zero")) is None  # no batches: a bug, which divergence is not
+    True
     """
-    arithmetic = isinstance(error, ArithmeticError)
+    arithmetic = isinstance(error, (FloatingPointError, OverflowError))
     said = isinstance(error, (ValueError, RuntimeError)) and _NOT_FINITE.search(str(error)) is not None
     return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}" if arithmetic or said else None
 
@@ -186,6 +195,11 @@ def measured(point: Point, result: object, metric: str, gap: str | None, sign: f
     train = None if gap is None else wanted(metrics, gap, "gap")
     curve = [] if point.watch is None else point.watch.curve
     failed = next((f"{name} is {value}" for name, value in ((metric, score), (gap, train)) if _bad(value)), None)
+    module = getattr(result, "lightning_module", None)
+    if failed is None and module is not None:  # an accuracy is a number even then
+        from lightning_lr.tuning.watch import not_finite
+
+        failed = not_finite(module)
     worse = None if train is None or failed else sign * (score - train)
     return Run(point.params.plain, point.seed, point.fold, None if failed else score, worse, failed, curve)
 

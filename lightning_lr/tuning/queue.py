@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import sqlite3
 import threading
@@ -34,14 +35,16 @@ GRACE = 120.0
 """Seconds without one after which a worker counts as dead, by the clock of who watches."""
 MAKING_TABLES = 20  # attempts at opening a database that others may be making
 DEATHS = 3
-"""A point that has killed so many workers is a result."""
+"""A point that has killed so many workers, while who had started them lived on, is a result."""
+ENDED = (-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP) if os.name == "posix" else ()
+"""Exit codes of a worker that somebody has ended: the point is not to blame."""
 
 
 def opened(storage: str | BaseStorage | None) -> BaseStorage:
     """The storage that a text names: ``sqlite:///file.db`` (or another database's URL) or ``journal:path``.
 
     Raises:
-        ValueError: a text that is neither; a folder that does not exist.
+        ValueError: a text that is neither; a folder that does not exist; a file or a database that cannot be opened.
 
     >>> type(opened(None)).__name__
     'InMemoryStorage'
@@ -51,7 +54,7 @@ def opened(storage: str | BaseStorage | None) -> BaseStorage:
 got 'results.db': write 'sqlite:///results.db'
     """
     from optuna import storages
-    from optuna.storages.journal import JournalFileBackend
+    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
     if storage is None:
         return storages.InMemoryStorage()
@@ -64,11 +67,20 @@ got 'results.db': write 'sqlite:///results.db'
             "sweep: storage must be 'sqlite:///file.db' (or another database's URL) or 'journal:path', "
             f"got {storage!r}: write 'sqlite:///{storage}'"
         )
-    if kind in ("journal", "sqlite") and not path.parent.is_dir():
+    is_sqlite = kind.partition("+")[0] == "sqlite"
+    if is_sqlite and rest.removeprefix("//").removeprefix("/") in ("", ":memory:"):
+        raise ValueError(f"sweep: storage={storage!r} is memory, which nobody can share: leave storage out")
+    if (is_sqlite or kind == "journal") and not path.parent.is_dir():
         raise ValueError(f"sweep: storage={storage!r}: there is no directory {str(path.parent)!r}")
-    if kind == "journal":
-        return storages.JournalStorage(JournalFileBackend(str(path)))
-    return _sqlite(storage) if kind == "sqlite" else storages.RDBStorage(storage)
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        if kind == "journal":  # the usual lock is a link: where it leads nowhere, that of a dead process holds for ever
+            return storages.JournalStorage(JournalFileBackend(str(path), JournalFileOpenLock(str(path))))
+        return _sqlite(storage) if is_sqlite else storages.RDBStorage(storage)
+    except (SQLAlchemyError, ValueError) as error:
+        why = str(error).partition("\n")[0]
+        raise ValueError(f"sweep: storage={storage!r} cannot be opened: {why}") from error
 
 
 def _sqlite(url: str) -> BaseStorage:
@@ -110,6 +122,9 @@ def _sqlite(url: str) -> BaseStorage:
     return storage
 
 
+_KILLED = "a worker died of "
+
+
 def slot_of(trial: FrozenTrial) -> int:
     """The place of a trial's point in the queue."""
     return int(trial.user_attrs["slot"])
@@ -136,7 +151,6 @@ class Queue:
         self.size = size
         self.marks = marks
         self._seen: dict[int, tuple[int, float]] = {}
-        self._known: list[FrozenTrial] = []
 
     def fill(self) -> bool:
         """Put in what is neither waiting nor running nor done; whether there was any."""
@@ -146,12 +160,14 @@ class Queue:
         live = {slot_of(trial) for trial in trials if is_live(trial)}
         missing = [slot for slot in range(self.size) if slot not in live]
         for slot in missing:
-            before = [trial.user_attrs for trial in trials if slot_of(trial) == slot]
-            done = {key: value for attrs in before for key, value in attrs.items() if key.startswith("run")}
+            before = [trial for trial in trials if slot_of(trial) == slot]
+            done = {k: v for trial in before for k, v in trial.user_attrs.items() if k.startswith("run")}
+            marks = dict(self.marks.get(slot, {}))
+            known = {name: value for trial in before for name, value in trial.params.items()}
+            if known and not marks:  # what was run of a point belongs to its values: TPE is not to choose new ones
+                marks = {"fixed_params": known}
             attrs = {"slot": slot, **done}
-            self.study.add_trial(
-                create_trial(state=TrialState.WAITING, system_attrs=dict(self.marks.get(slot, {})), user_attrs=attrs)
-            )
+            self.study.add_trial(create_trial(state=TrialState.WAITING, system_attrs=marks, user_attrs=attrs))
         return bool(missing)
 
     def take(self) -> Trial | None:
@@ -167,7 +183,7 @@ class Queue:
                     continue
             except UpdateFinishedTrialError:
                 continue
-            self._known = others = self.study.get_trials(deepcopy=False)
+            others = self.study.get_trials(deepcopy=False)
             if any(slot_of(o) == slot_of(waiting) and o.number < waiting.number and is_live(o) for o in others):
                 self.give_back(waiting, "its point is in the queue twice")
                 continue
@@ -196,10 +212,18 @@ class Queue:
             self.give_back(trial, "its worker died")
         return bool(dead)
 
+    def accuse(self, pid: int, exitcode: int) -> None:
+        """Note that a worker which this process has started died of the point that it was at, if so.
+
+        Where a job is killed as a whole nobody is left to note it: no point is blamed for that.
+        """
+        mine = [t for t in self.study.get_trials(deepcopy=False) if t.user_attrs.get("worker") == [_machine(), pid]]
+        if mine and exitcode not in (0, *ENDED) and mine[-1].state.name in ("RUNNING", "FAIL"):
+            self.study.set_user_attr(f"{_KILLED}{slot_of(mine[-1])} {_machine()} {pid}", exitcode)
+
     def deaths(self, slot: int) -> int:
-        """How many workers had died of a point when one was last taken."""
-        mine = [trial for trial in self._known if slot_of(trial) == slot]
-        return sum(trial.user_attrs.get("given back") == "its worker died" for trial in mine)
+        """How many workers have died of a point."""
+        return sum(key.startswith(f"{_KILLED}{slot} ") for key in self.study.user_attrs)
 
     def _is_dead(self, trial: FrozenTrial) -> bool:
         machine, pid = trial.user_attrs.get("worker", ("", 0))

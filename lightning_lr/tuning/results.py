@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+ACROSS = 36
+"""Characters of tick labels that fit below a heat map side by side."""
+
+
 class Row(NamedTuple):
     """A point: mean and standard deviation (n − 1) of its ``n`` runs that are results, and how many failed.
 
@@ -155,6 +159,7 @@ class Sweep:
         """A heat map of the score over two parameters, or a curve over the only one there is.
 
         Failed points are crossed, the best one has a star. Where more parameters vary, a cell shows the best of them.
+        Points that are no grid, such as TPE's, stand at their values.
 
         Args:
             x: the parameter to the right, by default the first that varies.
@@ -162,7 +167,7 @@ class Sweep:
             ax: draw there, instead of in a figure of its own.
 
         Raises:
-            ValueError: a name that is no parameter.
+            ValueError: a name that is no parameter, or one that is given twice.
             ImportError: matplotlib is not installed (the extra ``plot``).
         """
         from lightning_lr.reporting.canvas import figure
@@ -180,9 +185,15 @@ class Sweep:
                     f"plot: {name!r} is no parameter of this sweep{did_you_mean(name, self.names)}; "
                     f"there is {', '.join(self.names)}"
                 )
+        if x is not None and x == y:
+            raise ValueError(f"plot: x and y are both {x!r}: give two parameters, or one for a curve")
         varying = [name for name in self.names if len({row.params[name] for row in self.rows}) > 1] or self.names
-        given = [name for name in (x, y) if name is not None]
-        return [*given, *(name for name in varying if name not in given)][: max(len(given), 2)]
+        free = [name for name in varying if name not in (x, y)]
+        if x is None and free:
+            x = free.pop(0)
+        if y is None and free:
+            y = free.pop(0)
+        return [name for name in (x, y) if name is not None]
 
 
 def _row(runs: Sequence[Run]) -> Row:
@@ -253,27 +264,52 @@ def _values(sweep: Sweep, name: str) -> list[Any]:
 
 
 def _heat(sweep: Sweep, ax: Axes, x: str, y: str) -> None:
+    """Cells of a grid; points at their values where most cells would be empty, as those of TPE are."""
     xs, ys = _values(sweep, x), _values(sweep, y)
     cells: dict[tuple[int, int], Row] = {}
     for row in sorted(sweep.rows, key=sweep.rank, reverse=True):
         cells[ys.index(row.params[y]), xs.index(row.params[x])] = row  # the best one last
-    grid = [[_shade(cells.get((i, j))) for j in range(len(xs))] for i in range(len(ys))]
-    image = ax.imshow(grid, origin="lower", aspect="auto", cmap="viridis_r" if sweep.mode == "min" else "viridis")
-    for (i, j), row in cells.items():
+    colours = "viridis_r" if sweep.mode == "min" else "viridis"
+    scattered = 2 * len(cells) < len(xs) * len(ys) and _numeric(xs) and _numeric(ys)
+    place: Callable[[Row], tuple[Any, Any]]
+    if scattered:
+        place = lambda row: (row.params[x], row.params[y])
+        results = [row for row in sweep.rows if row.is_result]
+        at = [place(row) for row in results]
+        image: Any = ax.scatter([a for a, _ in at], [b for _, b in at], c=list(map(_shade, results)), cmap=colours)
+        _scale(ax, x=xs, y=ys)
+    else:
+        place = lambda row: (xs.index(row.params[x]), ys.index(row.params[y]))
+        grid = [[_shade(cells.get((i, j))) for j in range(len(xs))] for i in range(len(ys))]
+        image = ax.imshow(grid, origin="lower", aspect="auto", cmap=colours)
+        for axis, values in ((ax.xaxis, xs), (ax.yaxis, ys)):
+            axis.set_ticks(range(len(values)), list(map(_tick, values)))
+        if sum(map(len, map(_tick, xs))) > ACROSS:
+            ax.tick_params("x", labelrotation=90)
+    for row in cells.values():
         if not row.is_result:
-            ax.plot(j, i, "x", color="tab:red" if row.failed else "0.6", markersize=10, markeredgewidth=2)
+            ax.plot(*place(row), "x", color="tab:red" if row.failed else "0.6", markersize=10, markeredgewidth=2)
     best = sweep.best_or_none
     if best is not None:
-        at = (xs.index(best.params[x]), ys.index(best.params[y]))
-        ax.plot(*at, "*", color="white", markeredgecolor="black", markersize=14, label="best")
+        ax.plot(*place(best), "*", color="white", markeredgecolor="black", markersize=14, label="best")
     assert ax.figure is not None
     ax.figure.colorbar(image, ax=ax, label=sweep.metric)
-    for axis, name, values in ((ax.xaxis, x, xs), (ax.yaxis, y, ys)):
-        axis.set_ticks(range(len(values)), [_tick(value) for value in values])
-        axis.set_label_text(name)
+    ax.set_xlabel(x)
+    ax.set_ylabel(y)
     others = [name for name in sweep.names if name not in (x, y) and len(_values(sweep, name)) > 1]
-    if others:
+    if others and not scattered:
         ax.set_title(f"the best of {', '.join(others)}", fontsize=10)
+
+
+def _numeric(values: Sequence[Any]) -> bool:
+    return all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
+
+
+def _scale(ax: Axes, **values: Sequence[Any]) -> None:
+    """Logarithmic where values span more than a decade or so."""
+    for name, mine in values.items():
+        if min(mine) > 0 and max(mine) / min(mine) > 20:
+            ax.set(**{f"{name}scale": "log"})
 
 
 def _shade(row: Row | None) -> float:
@@ -287,7 +323,7 @@ def _tick(value: Any) -> str:
 def _line(sweep: Sweep, ax: Axes, x: str) -> None:
     values = _values(sweep, x)
     place: Callable[[Any], Any] = values.index
-    numeric = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
+    numeric = _numeric(values)
     if numeric:
         place = float
     rows = [row for row in sweep.rows if row.is_result]
@@ -299,9 +335,9 @@ def _line(sweep: Sweep, ax: Axes, x: str) -> None:
     best = sweep.best_or_none
     if best is not None:
         ax.plot(place(best.params[x]), best.mean or 0.0, "*", color="black", markersize=12, label="best")
-    if numeric and min(values) > 0 and max(values) / min(values) > 20:
-        ax.set_xscale("log")
-    elif not numeric:
+    if numeric:
+        _scale(ax, x=values)
+    else:
         ax.set_xticks(range(len(values)), [_tick(value) for value in values])
     ax.set_xlabel(x)
     ax.set_ylabel(sweep.metric)

@@ -11,6 +11,7 @@ import string
 import sys
 import tempfile
 import threading
+import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from lightning_lr.core.checks import choice, flag, shown, whole
 from lightning_lr.core.expression import parse
+from lightning_lr.core.schedules import Constant
 from lightning_lr.core.schedules.base import Schedule
 from lightning_lr.tuning.point import Params, Point, Run, diverged, failure, measured, spelt
 from lightning_lr.tuning.queue import DEATHS, Queue, is_live, opened, slot_of
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
 WAIT = 0.2
 """Seconds between two looks at what others are doing."""
+SHOWN = 100
+"""Characters of a setting in a message."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +54,8 @@ class Plan:
     folds: int | None
     name: str
     prune: bool
+    asked: set[str] = dataclasses.field(default_factory=set, compare=False)
+    """The parameters that train has asked for, here, at any point."""
 
     def settings(self) -> dict[str, Any]:
         """What must be the same for all who share a study; more trials may be asked for later."""
@@ -82,9 +88,10 @@ class Plan:
         return made
 
     def check(self) -> None:
-        """Build what every point of the grid needs, before anything is trained."""
+        """Build what every point of the grid needs (of ranges: their ends), before anything is trained."""
         check = getattr(self.train, "check", None)
-        for params in self.space.points() if self.space.is_grid else ():
+        seen: Params | None = None
+        for params in self.space.checked():
             seen = Params(params, self.used_by_schedule())
             point = Point(seen, self.seeds[0], 0 if self.folds else None, self.folds, self.schedule_of(params))
             if check is None:
@@ -93,6 +100,8 @@ class Plan:
                 check(point)
             except (TypeError, ValueError) as error:
                 raise ValueError(f"sweep: at {spelt(params)}: {error}") from None
+            self.asked.update(seen.used)
+        if check is not None and seen is not None:
             self.refuse_unread(seen)
 
     def used_by_schedule(self) -> set[str]:
@@ -101,9 +110,20 @@ class Plan:
 
     def refuse_unread(self, params: Params) -> None:
         """A parameter that nothing has asked for is misspelt; which of them a function asks for cannot be seen."""
-        unread = [] if callable(self.schedule) else [name for name in params.plain if name not in params.used]
+        self.asked.update(params.used)
+        unread = [] if callable(self.schedule) else [name for name in params.plain if name not in self.asked]
         if unread:
-            raise ValueError(f"sweep: space varies {unread[0]!r}, which train has not asked for: is it misspelt?")
+            raise ValueError(
+                f"sweep: space varies {unread[0]!r}, which train has not asked for: is it misspelt? (What only some "
+                f"points need is asked for at all: point.params[{unread[0]!r}].)"
+            )
+
+    def refuse_unused_schedule(self, point: Point) -> None:
+        """A schedule that train has left alone changes nothing, whatever its parameters."""
+        if self.schedule is not None and not point.asked_for_schedule and point.schedule != Constant():
+            raise ValueError(
+                "sweep: schedule= is given, but train has not asked for point.schedule: nothing follows it"
+            )
 
 
 def sweep(
@@ -112,8 +132,8 @@ def sweep(
     *,
     schedule: str | Callable[[Mapping[str, Any]], Schedule] | None = None,
     metric: str = "val_loss",
-    mode: str = "min",
-    gap: str | None = "train_loss",
+    mode: str | None = None,
+    gap: str | None = "auto",
     sampler: str = "grid",
     trials: int | None = None,
     seeds: int | Sequence[int] = 1,
@@ -127,9 +147,9 @@ def sweep(
     """Train at every point of a grid, on Optuna; score, over-fitting and their spread at each.
 
     Every point is run exactly once, by however many processes and machines share the storage; killed and started
-    again, a sweep does what is left, and a run that had been finished is not repeated. A run whose metric ends as NaN
-    or inf, or that ends in an arithmetic error or one that speaks of NaN, is a failed run and no crash; any other error
-    ends the sweep, naming the point.
+    again, a sweep does what is left, and a run that had been finished is not repeated. A run whose metric or weights
+    end as NaN or inf, or that ends in a floating-point error or one that speaks of NaN, is a failed run and no crash;
+    any other error ends the sweep, naming the point.
 
     Args:
         train: is called with a :class:`~lightning_lr.tuning.Point` and trains once, with ``point.params``,
@@ -142,8 +162,11 @@ def sweep(
         schedule: an expression with the names of parameters in braces, ``'Exponential({gamma}, decay_steps="1
             epoch")'``, or a function of the parameters. Those of all points are built before anything is trained.
         metric: what is compared, in the trainer's ``callback_metrics`` when training has ended.
-        mode: ``"min"`` or ``"max"``: which values of it are good.
-        gap: the same of the training data, or ``None``. How much worse validation is than training is the gap.
+        mode: ``"min"`` or ``"max"``: which values of it are good; to be said, unless the metric is called a loss or
+            an error.
+        gap: the same of the training data, or ``None``; by default (``"auto"``) what is called ``train`` where the
+            metric is called ``val``. How much worse validation is than training is the gap: an average over an epoch
+            that still learns, as ``self.log`` makes it of a training loss, makes it too small.
         sampler: ``"grid"`` (Optuna's GridSampler) or ``"tpe"`` (its TPESampler).
         trials: how many points TPE tries. More of them may be asked for later, on the same storage.
         seeds: repetitions of each point, or a list of their seeds.
@@ -200,7 +223,7 @@ def _plan(
     space: Mapping[str, Any],
     schedule: object,
     metric: str,
-    mode: str,
+    mode: str | None,
     gap: str | None,
     sampler: str,
     trials: int | None,
@@ -235,14 +258,42 @@ def _plan(
         space=axes,
         schedule=schedule,
         metric=metric,
-        mode=choice(mode, ["min", "max"], "sweep: mode"),
-        gap=gap,
+        mode=_mode(metric) if mode is None else choice(mode, ["min", "max"], "sweep: mode"),
+        gap=_gap(metric) if gap == "auto" else gap,
         sampler=sampler,
         trials=count,
         seeds=_seeds(seeds),
         folds=None if folds is None else whole(folds, "sweep: folds", low=2),
         name=name,
         prune=flag(prune, "sweep: prune"),
+    )
+
+
+def _mode(metric: str) -> str:
+    """Which values are good, where the name of the metric leaves no doubt.
+
+    >>> _mode("val_loss")
+    'min'
+    >>> _mode("val_acc")
+    Traceback (most recent call last):
+    ValueError: sweep: metric='val_acc' says nothing of which values are good: say mode='max' or mode='min'
+    """
+    if re.search("loss|err", metric, re.IGNORECASE):
+        return "min"
+    raise ValueError(f"sweep: metric={metric!r} says nothing of which values are good: say mode='max' or mode='min'")
+
+
+def _gap(metric: str) -> str:
+    """What a metric is called for the training data.
+
+    >>> _gap("val_acc")
+    'train_acc'
+    """
+    for val, train in (("validation", "train"), ("valid", "train"), ("val", "train")):
+        if val in metric:
+            return metric.replace(val, train, 1)
+    raise ValueError(
+        f"sweep: metric={metric!r} does not say what the same of the training data is called: say gap=, or gap=None"
     )
 
 
@@ -284,6 +335,7 @@ def _identity(thing: object) -> str | None:
         return f"{_identity(thing.func)}{thing.args or ''}{thing.keywords or ''}"
     name = getattr(thing, "__qualname__", None)
     text = f"{thing.__module__}.{name}" if name else repr(thing)
+    text = text.replace("__mp_main__", "__main__")  # what new processes call the script that started them
     return re.sub(r" at 0x[0-9a-f]+", "", text)
 
 
@@ -315,13 +367,15 @@ def _queue(plan: Plan, storage: BaseStorage) -> Queue:
     settings = plan.settings()
     known: dict[str, Any] | None = study.user_attrs.get("sweep")
     if known is None and study.get_trials(deepcopy=False):
+        known = study.user_attrs.get("sweep")  # another process may have begun it between these two looks
+    if known is None and study.get_trials(deepcopy=False):
         raise ValueError(f"sweep: the study {plan.name!r} in this storage is none of sweep's: give another name=")
     begun = settings if known is None else known
     for key in settings:
         if begun.get(key) != settings[key]:
             raise ValueError(
-                f"sweep: the study {plan.name!r} in this storage was begun with {key}={begun.get(key)!r}, and this is "
-                f"{settings[key]!r}: give another name=, or another storage="
+                f"sweep: the study {plan.name!r} in this storage was begun with "
+                f"{key}={_apart(begun.get(key), settings[key])}: give another name=, or another storage="
             )
     if known is None:
         study.set_user_attr("sweep", settings)
@@ -332,7 +386,28 @@ def _queue(plan: Plan, storage: BaseStorage) -> Queue:
     return Queue(study, storage, plan.trials, marks)
 
 
-def _sampler(plan: Plan) -> BaseSampler:
+def _apart(begun: object, given: object) -> str:
+    """Two settings that differ; of long ones the place where they do.
+
+    >>> _apart([0], [0, 1])
+    '[0], and this is [0, 1]'
+    >>> _apart("Task(" + 90 * "x" + ", epochs=10, lr=0.1)", "Task(" + 90 * "x" + ", epochs=3, lr=0.1)")
+    "'…xxxxxxxxxxxxxxxx, epochs=10, lr=0.1)', and this is '…xxxxxxxxxxxxxxxx, epochs=3, lr=0.1)'"
+    """
+    texts = [one if isinstance(one, str) else repr(one) for one in (begun, given)]
+    if max(map(len, texts)) <= SHOWN:
+        return f"{begun!r}, and this is {given!r}"
+    same = next((i for i, pair in enumerate(zip(*texts, strict=False)) if len(set(pair)) > 1), min(map(len, texts)))
+    start = max(0, same - SHOWN // 4)
+    parts = [
+        ("…" if start else "") + text[start : start + SHOWN] + ("…" if len(text) > start + SHOWN else "")
+        for text in texts
+    ]
+    return f"{parts[0]!r}, and this is {parts[1]!r}"
+
+
+def _sampler(plan: Plan, seed: int = 0) -> BaseSampler:
+    """Optuna's; what TPE draws for a point depends on the seed and on the results so far."""
     from optuna.exceptions import ExperimentalWarning
     from optuna.samplers import GridSampler, TPESampler
 
@@ -346,7 +421,7 @@ def _sampler(plan: Plan) -> BaseSampler:
         return Grid({axis.name: list(axis.values) for axis in plan.space}, seed=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)  # that option is one, in older versions
-        return TPESampler(constant_liar=True)  # others are running beside this one
+        return TPESampler(constant_liar=True, seed=seed)  # others are running beside this one
 
 
 def work(plan: Plan, queue: Queue, after: Callable[[], None] = lambda: None) -> None:
@@ -374,6 +449,7 @@ def _run(plan: Plan, queue: Queue, trial: Trial) -> None:
 
     try:
         with queue.beating(trial):
+            queue.study.sampler = _sampler(plan, slot_of(trial))  # type: ignore[arg-type]
             params = {axis.name: axis.suggest(trial) for axis in plan.space}
             runs = list(_runs(plan, queue, trial, params))
     except TrialPruned:
@@ -407,6 +483,7 @@ def _runs(plan: Plan, queue: Queue, trial: Trial, params: Mapping[str, Any]) -> 
             run = failure(point, f"{DEATHS} workers died of it") if fatal else _one(plan, point)
             if is_new and i == 0 and run.failed is None:
                 plan.refuse_unread(seen)
+                plan.refuse_unused_schedule(point)
             trial.set_user_attr(key, _kept(run))
             out.append(run)
         else:
@@ -421,6 +498,10 @@ def _one(plan: Plan, point: Point) -> Run:
     try:
         result = plan.train(point)
     except TrialPruned:
+        raise
+    except SystemExit as error:
+        if isinstance(error.__context__, KeyboardInterrupt):  # what a Trainer makes of it
+            raise KeyboardInterrupt from error
         raise
     except Exception as error:
         why = diverged(error)
@@ -448,9 +529,13 @@ def _restored(params: Mapping[str, Any], kept: Mapping[str, Any]) -> Run:
 def _collected(plan: Plan, study: Study) -> Sweep:
     """What is there so far, whoever measured it."""
     chosen: dict[int, FrozenTrial] = {}
+    points = set()
     for trial in study.get_trials(deepcopy=False):
         if is_live(trial) and trial.state.is_finished() and slot_of(trial) < plan.trials:
-            chosen.setdefault(slot_of(trial), trial)
+            point = tuple(trial.params[axis.name] for axis in plan.space)
+            if slot_of(trial) not in chosen and point not in points:  # TPE may choose a point again: the same runs
+                chosen[slot_of(trial)] = trial
+                points.add(point)
     runs, pruned = [], []
     for _, trial in sorted(chosen.items()):
         mine = {key: value for key, value in trial.user_attrs.items() if re.fullmatch(r"run\d+", key)}
@@ -490,17 +575,19 @@ def _together(plan: Plan, storage: str, workers: int, progress: bool) -> Sweep:
     failures = context.SimpleQueue()
     processes = [context.Process(target=_worker, args=(plan, storage, failures)) for _ in range(workers)]
     pause = threading.Event()
+    accused: set[int] = set()
     try:
         for process in processes:
             process.start()
         with bar(plan, progress) as show:
-            while _alive(processes) and failures.empty():
+            while _alive(processes, queue, accused) and failures.empty():
                 show(lambda: _collected(plan, queue.study))
                 pause.wait(WAIT)
             show(lambda: _collected(plan, queue.study))
         if not failures.empty():
-            kind, message = failures.get()
-            raise (ValueError if kind == "ValueError" else RuntimeError)(message)
+            kind, message, told = failures.get()
+            raised: dict[str, type[Exception]] = {"ValueError": ValueError, "TypeError": TypeError}
+            raise raised.get(kind, RuntimeError)(message) from WorkerError(told)
     finally:
         for process in processes:
             if process.is_alive():
@@ -512,14 +599,23 @@ def _together(plan: Plan, storage: str, workers: int, progress: bool) -> Sweep:
         codes = ", ".join(str(process.exitcode) for process in processes)
         raise RuntimeError(
             f"sweep: {queue.left()} of {plan.trials} points are left, and all workers have ended (exit codes {codes}): "
-            "a worker may have run out of memory; on a storage= a new sweep finishes the rest"
+            "a worker may have run out of memory, or not have come to work (exit code 1): a script calls sweep under "
+            "`if __name__ == '__main__':`, since each worker imports it; on a storage= a new sweep finishes the rest"
         )
     return _collected(plan, queue.study)
 
 
-def _alive(processes: Sequence[Any]) -> int:
-    """How many are; all are asked, as the system remembers a dead one until then."""
-    return len([process for process in processes if process.is_alive()])
+class WorkerError(Exception):
+    """What a worker's error looked like there: its traceback, as text."""
+
+
+def _alive(processes: Sequence[Any], queue: Queue, accused: set[int]) -> int:
+    """How many are; all are asked, as the system remembers a dead one until then. What a dead one died of is noted."""
+    dead = [process for process in processes if not process.is_alive() and process.pid not in accused]
+    for process in dead:
+        accused.add(process.pid)
+        queue.accuse(process.pid, process.exitcode)
+    return len(processes) - len(accused)
 
 
 def _worker(plan: Plan, storage: str, failures: Any) -> None:
@@ -529,4 +625,4 @@ def _worker(plan: Plan, storage: str, failures: Any) -> None:
     except KeyboardInterrupt:
         return
     except Exception as error:
-        failures.put((type(error).__name__, str(error)))
+        failures.put((type(error).__name__, str(error), f"in a worker:\n\n{traceback.format_exc()}"))

@@ -39,6 +39,13 @@ class Axis(NamedTuple):
             return trial.suggest_float(self.name, min(self.values), max(self.values))  # type: ignore[type-var, arg-type]
         return trial.suggest_categorical(self.name, self.values)
 
+    def ends(self) -> tuple[Any, ...]:
+        """The values of a grid, or the ends of a range: what is certain to be allowed if it is allowed at all."""
+        if self.distribution is None:
+            return self.values
+        fields = self.distribution._asdict()
+        return tuple(fields["choices"]) if "choices" in fields else (fields["low"], fields["high"])
+
     def described(self) -> Any:
         """What is kept in the storage, to recognise the same space again."""
         return list(self.values) if self.distribution is None else repr(self.distribution)
@@ -51,6 +58,15 @@ class Space(tuple[Axis, ...]):
         """Every point of the grid, the last axis fastest."""
         for values in itertools.product(*(axis.values for axis in self)):
             yield dict(zip((axis.name for axis in self), values, strict=True))
+
+    def checked(self) -> Iterator[dict[str, Any]]:
+        """What is looked at before training: every point of a grid; of ranges, each end and each choice once."""
+        if self.is_grid:
+            yield from self.points()
+            return
+        ends = {axis.name: axis.ends() for axis in self}
+        for i in range(max(map(len, ends.values()))):
+            yield {name: values[i % len(values)] for name, values in ends.items()}
 
     @property
     def size(self) -> int:
@@ -67,9 +83,9 @@ def as_space(space: object, sampler: str = "grid") -> Space:
     """A mapping of names to what each may be, checked.
 
     Args:
-        space: for each name a list of values; ``("log", low, high, n)`` or ``("linear", low, high, n)``, which is *n*
-            values of equal ratios or differences for a grid, and everything in between for TPE (where *n* may be left
-            out); or, for TPE, a distribution of Optuna's.
+        space: for each name a list of values, of which TPE picks one; ``("log", low, high, n)`` or ``("linear", low,
+            high, n)``, which is *n* values of equal ratios or differences for a grid, and everything in between for TPE
+            (where *n* may be left out); or, for TPE, a distribution of Optuna's.
         sampler: ``"grid"`` or ``"tpe"``.
 
     Raises:
@@ -106,8 +122,14 @@ def _axis(name: str, values: object, where: str, sampler: str) -> Axis:
     ):
         listed = [float(value) for value in listed]  # type: ignore[arg-type]
     for i, value in enumerate(listed):
-        if any(value == other and type(value) is type(other) for other in listed[:i]):
-            raise ValueError(f"{where} has {value!r} twice: every point is run once, and seeds= repeats them")
+        for other in listed[:i]:
+            if value == other:  # True is 1, for Python and for every storage
+                said = f"{value!r} twice" if type(value) is type(other) else f"{other!r} and {value!r}, which are equal"
+                raise ValueError(f"{where} has {said}: every point is run once, and seeds= repeats them")
+    if sampler != "grid":
+        from optuna.distributions import CategoricalDistribution
+
+        return Axis(name, distribution=CategoricalDistribution(listed))
     return Axis(name, tuple(listed))
 
 

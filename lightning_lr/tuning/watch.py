@@ -10,11 +10,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.callbacks import Callback
+from torch.nn.parameter import UninitializedParameter
 
 from lightning_lr.callbacks import LRController, LRLogger
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
+    from torch import nn
 
     from lightning_lr.core.schedules.base import Schedule
 
@@ -28,7 +30,8 @@ def scheduled(schedule: Schedule | None) -> list[Callback]:
 
 
 class Watch(Callback):
-    """Keeps a metric's value after every validation, and all metrics at the end; NaN or inf ends the run.
+    """Keeps a metric's value after every validation, and all metrics at the end; NaN or inf ends the run, in the metric
+    or in the weights (an accuracy is a number even then).
 
     Args:
         metric: its name in ``trainer.callback_metrics``.
@@ -41,7 +44,10 @@ class Watch(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep it; the sanity check and ``trainer.validate()`` are no part of the curve."""
-        if trainer.sanity_checking or trainer.state.fn != "fit" or self.metric not in trainer.callback_metrics:
+        if trainer.sanity_checking or trainer.state.fn != "fit":
+            return
+        self._refuse_weights(trainer, pl_module)
+        if self.metric not in trainer.callback_metrics:
             return
         value = float(trainer.callback_metrics[self.metric])
         if not math.isfinite(value):
@@ -50,7 +56,30 @@ class Watch(Callback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """All metrics, as they are now: the trainer may validate or test later."""
+        self._refuse_weights(trainer, pl_module)
         self.metrics = dict(trainer.callback_metrics)
+
+    @staticmethod
+    def _refuse_weights(trainer: Trainer, pl_module: LightningModule) -> None:
+        why = not_finite(pl_module)
+        if why is not None:
+            raise FloatingPointError(f"{why} after update {trainer.global_step}")
+
+
+def not_finite(module: nn.Module) -> str | None:
+    """Which weights are NaN or inf, if any are.
+
+    >>> from torch import nn
+    >>> net = nn.Linear(2, 1)
+    >>> not_finite(net)
+    >>> _ = nn.init.constant_(net.bias, float("nan"))
+    >>> not_finite(net)
+    'bias is not finite'
+    """
+    for name, weights in module.named_parameters():
+        if not isinstance(weights, UninitializedParameter) and not bool(weights.detach().isfinite().all()):
+            return f"{name} is not finite"
+    return None
 
 
 _KNOWN = (

@@ -272,3 +272,10 @@ def test_a_run_that_is_shorter_than_the_open_ended_warmup_says_so() -> None:
 
 def test_a_chain_takes_a_recipes_schedule() -> None:
     assert Chain([recipe("gan").schedule]) == Constant("50%") >> Linear()
+
+
+def test_a_shape_without_a_cooldown_is_refused() -> None:
+    with pytest.raises(
+        ValueError, match=r"shape='linear' is the cooldown's, and there is none: say cooldown='20%' too"
+    ):
+        recipe("lm-pretrain-open-ended", shape="linear")
