@@ -101,7 +101,9 @@ class Sample(NamedTuple):
         told = f", {self.failed} of {len(self.values)} failed" if self.failed else ""
         if not math.isfinite(self.sd):
             return f"{self.mean:.4g} ± -{told}"
-        digits = max(0, 1 - math.floor(math.log10(self.sd))) if self.sd else 4
+        if self.sd == 0:
+            return f"{self.mean:.4g} ± 0{told}"
+        digits = max(0, 1 - math.floor(math.log10(self.sd)))
         return f"{self.mean:.{digits}f} ± {self.sd:.{digits}f}{told}"
 
 
@@ -127,6 +129,55 @@ def chosen(
     points = [(arm, lr, seed) for arm, grid in grids.items() for lr in grid for seed in seeds]
     scores = dict(zip(points, run_all(job, points, workers), strict=True))
     return {arm: best({lr: [scores[arm, lr, seed] for seed in seeds] for lr in grid}) for arm, grid in grids.items()}
+
+
+class Measured(NamedTuple):
+    """Of each figure and arm, ``(figure, arm)``: validation at each point of its grid, the best point, test there."""
+
+    seen: dict[tuple[str, str], dict[Any, list[float]]]
+    chosen: dict[tuple[str, str], Any]
+    test: dict[tuple[str, str], Sample]
+
+
+def measure(
+    job: Callable[..., Mapping[str, tuple[float, float]]],
+    grids: Mapping[tuple[str, str], Sequence[Any]],
+    seeds: Sequence[int],
+    options: argparse.Namespace,
+    *more: Any,
+) -> Measured:
+    """Steps 2 and 3 for runs that measure several figures at once, each of which has its own best point.
+
+    Args:
+        job: ``job(arm, point, seed, *more)`` gives (validation, test) of every figure; less is better.
+        grids: the points, lrs or tuples, of each figure and arm.
+        seeds: the fresh ones.
+        options: of :func:`arguments`; a quick form tunes with one seed.
+        more: what else the job is told.
+
+    >>> def job(arm, lr, seed):
+    ...     return {"loss": (abs(lr - 1.0), lr + seed)}
+    >>> options = argparse.Namespace(quick=False, workers=1)
+    >>> found = measure(job, {("loss", "cosine"): [0.1, 1.0]}, fresh(3), options)
+    >>> found.chosen["loss", "cosine"], str(found.test["loss", "cosine"])
+    (1.0, '2.0 ± 1.0')
+    """
+    tuning = TUNING[:1] if options.quick else TUNING
+    runs = [(arm, point, seed, *more) for (_, arm), grid in grids.items() for point in grid for seed in tuning]
+    runs = list(dict.fromkeys(runs))  # a run serves all figures
+    tried = dict(zip(runs, run_all(job, runs, options.workers), strict=True))
+    seen = {
+        (of, arm): {point: [tried[(arm, point, seed, *more)][of][0] for seed in tuning] for point in grid}
+        for (of, arm), grid in grids.items()
+    }
+    chosen = {key: best(scores) for key, scores in seen.items()}
+    runs = list(dict.fromkeys((arm, point, seed, *more) for (_, arm), point in chosen.items() for seed in seeds))
+    done = dict(zip(runs, run_all(job, runs, options.workers), strict=True))
+    test = {
+        (of, arm): Sample(tuple(done[(arm, point, seed, *more)][of][1] for seed in seeds))
+        for (of, arm), point in chosen.items()
+    }
+    return Measured(seen, chosen, test)
 
 
 class Compared(NamedTuple):

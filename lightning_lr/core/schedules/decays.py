@@ -335,7 +335,8 @@ class Temperature(Phase):
     - ``"linear"``: T = T₀ + (T_f − T₀)·u
     - ``"exponential"``: T = T₀ · (T_f / T₀)^u
     - ``"logarithmic"``: T = max(T_f, T₀ / ln(k + e)), the cooling for which simulated annealing is proved to converge
-    - ``"relaxation"``: T ← T − (T − T_f)/D per update, so T = T_f + (T₀ − T_f)(1 − 1/D)^k; it ends near, not at, T_f
+    - ``"relaxation"``: T ← T − (T − T_f)/D per update, so T = T_f + (T₀ − T_f)(1 − 1/D)^k; after its D updates
+      1/e of the way is left, 37 %: it does not get cold. Decay further behind it: ``>> Linear("20%")``
 
     An often copied recipe, ``lr · exp(−T)`` with a falling T, *raises* the rate while it cools; this does not.
 
