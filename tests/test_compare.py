@@ -37,6 +37,17 @@ def found() -> Comparison:
     return compare(task, list(GOOD), {"flat": Constant(), "cosine": "Cosine()"}, LRS, seeds=3)
 
 
+def test_what_the_verdicts_need_is_missed_before_the_training(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "scipy.stats", None)
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    with pytest.raises(ImportError, match="scipy"):
+        compare(task, list(GOOD), {"flat": Constant()}, LRS)
+    assert cli.main(["compare", "--optimizers", "SGD", "--lrs", "0.1", "--seeds", "1", "--epochs", "1"]) == 2
+    assert "scipy is not installed: python -m pip install 'lightning_lr[tune]'" in capsys.readouterr().err
+
+
 def test_each_pair_is_reported_at_its_best_lr_with_what_was_measured(found: Comparison) -> None:
     assert [(arm.optimizer, arm.schedule) for arm in found.arms] == [
         (optimizer, schedule) for optimizer in GOOD for schedule in ("flat", "cosine")

@@ -287,6 +287,13 @@ def without_sums() -> dict[str, Any]:
     return state
 
 
+@pytest.mark.parametrize(("value", "read"), [(10**400, math.inf), (-(10**400), -math.inf)], ids=["+", "-"])
+def test_a_number_beyond_every_float_is_infinite_and_nothing_else_is_raised(value: int, read: float) -> None:
+    _, scheduler = run = loaded()
+    assert refusal(broken(without_sums(), ("events", 0, "value"), value), run) == ""
+    assert scheduler.events[0].value == read
+
+
 @pytest.mark.parametrize(
     ("place", "value", "words"),
     [

@@ -8,6 +8,7 @@ import itertools
 import json
 import math
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -417,6 +418,32 @@ def test_a_parameter_that_only_some_points_need_is_not_misspelt() -> None:
         sweep(train, {"optimizer": ["SGD", "Adam"], "momentum": [0.9]})
 
 
+def test_what_was_begun_is_gone_on_with_whichever_point_is_first_then(tmp_path: Path) -> None:
+    calls: list[str] = []
+
+    def train(point: Point) -> dict[str, float]:
+        calls.append(point.params.optimizer)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return {"val_loss": point.params.momentum if len(calls) == 1 else 0.0, "train_loss": 0.0}
+
+    asked: dict[str, Any] = {"storage": f"journal:{tmp_path / 'log'}"}
+    space = {"optimizer": ["SGD", "Adam"], "momentum": [0.9]}
+    with pytest.raises(KeyboardInterrupt):
+        sweep(train, space, **asked)
+    assert len(sweep(train, space, **asked).rows) == 2, "the first point has asked for all, in another process"
+
+
+def test_a_point_that_another_process_is_handed_may_be_asked_for_anything_there() -> None:
+    def train(point: Point) -> dict[str, float]:
+        there = pickle.loads(pickle.dumps(point))
+        assert there.schedule is not None
+        return {"val_loss": there.params.lr, "train_loss": 0.0}
+
+    [row] = sweep(train, {"lr": [0.1]}, schedule="Cosine()").rows
+    assert row.mean == 0.1
+
+
 def test_a_schedule_that_nothing_follows_is_refused() -> None:
     def train(point: Point) -> dict[str, float]:
         return {"val_loss": point.params.lr, "train_loss": 0.0}
@@ -614,6 +641,8 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "twice": ({"space": {"lr": [0.1, 1, 0.1]}}, r"space\['lr'\] has 0\.1 twice"),
     "equal": ({"space": {"lr": ["a", 1, True]}}, r"space\['lr'\] has 1 and True, which are equal"),
     "no mode": ({"metric": "val_acc"}, r"metric='val_acc' says nothing of which values are good: say mode='max' or"),
+    "no error": ({"metric": "val_terrain_iou"}, r"metric='val_terrain_iou' says nothing of which values are good"),
+    "no validation": ({"metric": "interval_loss"}, r"metric='interval_loss' does not say what the same of the"),
     "no gap": ({"metric": "return", "mode": "max"}, r"metric='return' does not say.*: say gap=, or gap=None"),
     "the end of a range": (
         {"space": {"gamma": ("linear", 0.5, 1.5)}, "schedule": "Exponential({gamma})", "sampler": "tpe", "trials": 9},

@@ -15,7 +15,7 @@ from lightning_lr.core.checks import did_you_mean, items, text
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
 
-_EXTRAS = {"matplotlib": "plot", "optuna": "tune", "optuna_integration": "tune", "sklearn": "tune"}
+_EXTRAS = {"matplotlib": "plot", "optuna": "tune", "optuna_integration": "tune", "sklearn": "tune", "scipy": "tune"}
 """Which extra has what a command turns out to need."""
 _MUST_BE = {"PositiveInt": "a whole number >= 1", "PositiveFloat": "a number > 0"}
 

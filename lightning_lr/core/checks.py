@@ -160,7 +160,7 @@ def real(value: object, where: str) -> float:
         try:
             return float(value)
         except OverflowError:  # an int beyond every float
-            return math.copysign(math.inf, value)
+            return -math.inf if value < 0 else math.inf
     raise ValueError(f"{where} must be a number, got {shown(value)}")
 
 

@@ -233,7 +233,7 @@ def factors(program: Program, control: Control, steps: npt.NDArray[np.int64]) ->
     if furthest < EXACT and steps.dtype != object:
         with np.errstate(all="ignore"):
             return np.asarray(_law(np, program.take, control, steps))
-    return np.array([factor(program, control, t) for t in steps.tolist()])
+    return np.array([factor(program, control, int(t)) for t in steps.tolist()])  # an object may be an int64
 
 
 def _law(m: Any, look_up: Callable[[Any, int], Any], control: Control, t: Any) -> Any:

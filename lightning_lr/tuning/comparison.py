@@ -147,6 +147,8 @@ def compare(
     >>> [said.found for said in found.verdicts][:2]
     ['confirmed', 'confirmed']
     """
+    import scipy.stats  # noqa: F401  the verdicts need it: better missed now than after the training
+
     grids = _grids(optimizers, lrs)
     named = _schedules(SCHEDULES if schedules is None else schedules)
     found = sweep(

@@ -51,6 +51,11 @@ class Params(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._values)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy, or another process, asks for cannot be seen here: it may be all."""
+        self.used.update(self._values)
+        return self.__dict__
+
     @property
     def plain(self) -> dict[str, Any]:
         """The values, without asking for them."""
@@ -108,6 +113,11 @@ class Point:
         """What ``sweep(schedule=...)`` makes of these values; it is known whether it was asked for."""
         self.asked_for_schedule = True
         return self._schedule
+
+    def __getstate__(self) -> dict[str, Any]:
+        """As for its parameters: a copy's schedule may be asked for where it is not seen."""
+        self.asked_for_schedule = True
+        return self.__dict__
 
     @cached_property
     def callbacks(self) -> list[Callback]:

@@ -234,6 +234,12 @@ class Queue:
         self._seen[trial._trial_id] = (beat, since if known == beat else now)
         return known == beat and now - since > GRACE
 
+    def is_first_result(self, trial: Trial) -> bool:
+        """Whether every point before it in the queue has been run, and failed: the same one whoever looks, and when."""
+        slot = slot_of(trial)  # type: ignore[arg-type]
+        before = [t for t in self.study.get_trials(deepcopy=False) if is_live(t) and slot_of(t) < slot]
+        return all(t.user_attrs.get("run0", {"failed": None})["failed"] is not None for t in before)
+
     def left(self) -> int:
         """How many points are no result yet."""
         done = {slot_of(t) for t in self.study.get_trials(deepcopy=False) if is_live(t) and t.state.is_finished()}

@@ -155,8 +155,8 @@ def sweep(
         train: is called with a :class:`~lightning_lr.tuning.Point` and trains once, with ``point.params``,
             ``point.schedule``, ``point.seed`` (seed with it: nothing else does), ``point.fold`` and
             ``point.callbacks``. Returns the Trainer or a mapping of metrics; or nothing, where its Trainer had
-            ``point.callbacks``. If it has a method ``check(point)``, that is called for each point of a grid before
-            anything is trained, and says with a ``ValueError`` what is wrong.
+            ``point.callbacks``. If it has a method ``check(point)``, that is called for each point of a grid, and the
+            ends of ranges, before anything is trained, and says with a ``ValueError`` what is wrong.
         space: for each parameter a list of values, ``("log", low, high, n)`` or ``("linear", low, high, n)``; with
             ``sampler="tpe"`` also a range without ``n``, or a distribution of Optuna's.
         schedule: an expression with the names of parameters in braces, ``'Exponential({gamma}, decay_steps="1
@@ -278,7 +278,7 @@ def _mode(metric: str) -> str:
     Traceback (most recent call last):
     ValueError: sweep: metric='val_acc' says nothing of which values are good: say mode='max' or mode='min'
     """
-    if re.search("loss|err", metric, re.IGNORECASE):
+    if re.search("loss|error|err(?![a-z])", metric, re.IGNORECASE):  # terrain is none
         return "min"
     raise ValueError(f"sweep: metric={metric!r} says nothing of which values are good: say mode='max' or mode='min'")
 
@@ -286,15 +286,15 @@ def _mode(metric: str) -> str:
 def _gap(metric: str) -> str:
     """What a metric is called for the training data.
 
-    >>> _gap("val_acc")
-    'train_acc'
+    >>> _gap("val_acc"), _gap("eval/loss")
+    ('train_acc', 'train/loss')
     """
-    for val, train in (("validation", "train"), ("valid", "train"), ("val", "train")):
-        if val in metric:
-            return metric.replace(val, train, 1)
-    raise ValueError(
-        f"sweep: metric={metric!r} does not say what the same of the training data is called: say gap=, or gap=None"
-    )
+    name, found = re.subn(r"(?<![^\W_])(validation|valid|val|evaluation|eval)(?![^\W_])", "train", metric, count=1)
+    if not found:
+        raise ValueError(
+            f"sweep: metric={metric!r} does not say what the same of the training data is called: say gap=, or gap=None"
+        )
+    return name
 
 
 def _seeds(seeds: object) -> tuple[int, ...]:
@@ -482,7 +482,8 @@ def _runs(plan: Plan, queue: Queue, trial: Trial, params: Mapping[str, Any]) -> 
             point = Point(seen, seed, fold, plan.folds, schedule, plan.metric, pruning)
             run = failure(point, f"{DEATHS} workers died of it") if fatal else _one(plan, point)
             if is_new and i == 0 and run.failed is None:
-                plan.refuse_unread(seen)
+                if queue.is_first_result(trial):  # for all workers, and when gone on from, the same one
+                    plan.refuse_unread(seen)
                 plan.refuse_unused_schedule(point)
             trial.set_user_attr(key, _kept(run))
             out.append(run)

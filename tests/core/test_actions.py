@@ -6,6 +6,7 @@ import math
 import pickle
 import random
 
+import numpy as np
 import pytest
 import torch
 
@@ -34,7 +35,7 @@ from lightning_lr import (
     replay,
 )
 from lightning_lr.core.actions import Situation, as_action
-from lightning_lr.core.control import Finish, factor, position, stretched
+from lightning_lr.core.control import Finish, factor, position, replay_at, stretched
 
 UNTOUCHED = Control()
 
@@ -576,3 +577,13 @@ def test_replay_is_the_curve_that_was_used():
             acted[event.kind] += 1
             assert all(math.isfinite(x) and x >= 0 for x in (event.before, event.after))
     assert min(acted.values()) > 30, acted
+
+
+def test_replay_beyond_what_a_float_counts_takes_any_whole_numbers() -> None:
+    program, far = Cosine().resolve(Horizon(2**54)), [2**53, 2**53 + 3]
+    control = Control(scale=0.5, origin=3, offset=10**15 + 1, num=7919, den=7907)
+    events = [Event(4, "restart", 1.0, 0.5, control)]
+    expected = [factor(program, control, t) for t in far]
+    assert replay_at(program, events, far) == replay_at(program, events, np.array(far)) == expected
+    assert replay_at(program, events, [0, *far]) == [1.0, *expected]
+    assert replay_at(program, events, np.array([], dtype=int)) == []
