@@ -61,6 +61,8 @@ def test_an_experiment_runs_prints_and_draws(name: str, tmp_path: Path) -> None:
 def test_an_experiment_has_been_run_in_full(name: str) -> None:
     saved = json.loads((FOLDER / "results" / f"{name}.json").read_text(encoding="utf-8"))
     assert saved["quick"] is False
+    now = module("trials").fingerprint(FOLDER / f"{name}.py")
+    assert saved["code"] == now, f"{name}.py, or what it imports, has changed since its results: run it in full again"
     assert (FOLDER / "results" / f"{name}.png").exists()
 
 
@@ -71,6 +73,20 @@ def test_the_readme_has_the_results_and_no_others() -> None:
         begin = lines.index(wanted[0])
         end = next(i for i in range(begin, len(lines)) if not lines[i].startswith("|"))
         assert lines[begin:end] == wanted
+
+
+def test_a_result_is_told_from_that_of_other_code_but_not_of_other_words(tmp_path: Path) -> None:
+    fingerprint = module("trials").fingerprint
+    script, task = tmp_path / "some.py", tmp_path / "task.py"
+    task.write_text('"""Data."""\n\nSIZE = 3  # rows\n', encoding="utf-8")
+    script.write_text('"""Words."""\n\nimport math\n\nfrom task import SIZE\n\nLR = 0.1\n', encoding="utf-8")
+    first = fingerprint(script)
+    script.write_text(
+        '"""Other\nwords."""\n# and a reason\nimport math\nfrom task import SIZE\nLR = 0.1\n', encoding="utf-8"
+    )
+    assert fingerprint(script) == first
+    task.write_text('"""Data."""\n\nSIZE = 4  # rows\n', encoding="utf-8")
+    assert fingerprint(script) != first
 
 
 def test_a_quick_form_is_no_result(tmp_path: Path) -> None:

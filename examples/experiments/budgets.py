@@ -21,16 +21,17 @@ Verdicts, fixed beforehand:
 - REX against all: no difference if Friedman's p over all blocks is not below 0.05; reproduced if REX has the least mean
   rank with both optimizers and no interval says more error than another arm; in part if only one of the two holds.
 - linear against constant, step and cosine (REX left out): no difference if Friedman's p of these four is not below
-  0.05; reproduced if linear has their least mean rank with both optimizers; in part if with one.
+  0.05; reproduced if linear has their least mean rank with both optimizers; in part if with one. A tie counts as least.
 
 What came out (1 / 3 / 10 epochs of SGD): constant 16.1 / 6.2 / 3.6, step 12.7 / 5.3 / 3.1, cosine 10.4 / 4.7 / 3.2,
-linear 9.9 / 4.9 / 3.3, REX 10.6 / 4.9 / 3.3 % error. On a low budget it pays to fall smoothly to zero, more than to
-fall in steps; after ten epochs of SGD the five are alike (p = 0.29). REX is never worse than another and better in 8 of
-24 comparisons, but those are with constant and step, and one of twelve with cosine and linear, which may be chance. It
-ranks first with Adam, not with SGD, and does not lead linear on the low budget. Earlier figures, of another network
-(constant 12.3 / 7.4 / 3.5, step 10.8 / 4.5 / 2.7, cosine 11.0 / 3.8 / 2.8, linear 10.3 / 4.0 / 2.7, REX 9.6 / 3.8 /
-2.3), also have constant last; their lead for REX is not confirmed. A guess: what REX gains by staying high
-for longer, the others get by a higher peak, once each has an lr of its own.
+linear 9.9 / 4.9 / 3.3, REX 10.6 / 4.9 / 3.3 % error. On a low budget of SGD it pays to fall smoothly to zero, more than
+to fall in steps; one epoch of Adam (p = 0.16) and ten of SGD (p = 0.29) do not tell the five apart. Of the four older
+ones linear is first only in that it ties with cosine under SGD (2.00 each), and cosine is before it with Adam. REX is
+never worse than another and better in 8 of 24 comparisons, but those are with constant and step, and one of twelve with
+cosine and linear, which may be chance. It ranks first with Adam, not with SGD, and does not lead linear on the low
+budget. Earlier figures, of another network (constant 12.3 / 7.4 / 3.5, step 10.8 / 4.5 / 2.7, cosine 11.0 / 3.8 / 2.8,
+linear 10.3 / 4.0 / 2.7, REX 9.6 / 3.8 / 2.3), also have constant last; their lead for REX is not confirmed. A guess:
+what REX gains by staying high for longer, the others get by a higher peak, once each has an lr of its own.
 
     python examples/experiments/budgets.py             # 5 minutes on a core
     python examples/experiments/budgets.py --quick     # shows that it runs, proves nothing

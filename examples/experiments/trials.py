@@ -15,9 +15,12 @@ table is made of them by ``summary.py``. A run depends on its seed and nothing e
 from __future__ import annotations
 
 import argparse
+import ast
+import importlib.util
 import json
 import math
 import statistics
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -37,7 +40,11 @@ def arguments(doc: str | None, argv: Sequence[str] | None = None) -> argparse.Na
     parser.add_argument("--quick", action="store_true", help="a few short runs: shows that it runs, proves nothing")
     parser.add_argument("--workers", type=int, default=1, help="processes (default: 1); the numbers are the same")
     parser.add_argument("--out", type=Path, default=Path("runs/experiments"), help="where table and figure are written")
-    return parser.parse_args(argv)
+    options = parser.parse_args(argv)
+    for needed in ("joblib", "matplotlib", "rich", "scipy"):  # better known now than after the training
+        if importlib.util.find_spec(needed) is None:
+            parser.error(f'{needed} is missing: pip install -e ".[examples,plot,cli]"')
+    return options
 
 
 def fresh(count: int) -> range:
@@ -145,6 +152,7 @@ def measure(
     seeds: Sequence[int],
     options: argparse.Namespace,
     *more: Any,
+    tuning: Sequence[int] = TUNING,
 ) -> Measured:
     """Steps 2 and 3 for runs that measure several figures at once, each of which has its own best point.
 
@@ -154,6 +162,7 @@ def measure(
         seeds: the fresh ones.
         options: of :func:`arguments`; a quick form tunes with one seed.
         more: what else the job is told.
+        tuning: the seeds that points are chosen with.
 
     >>> def job(arm, lr, seed):
     ...     return {"loss": (abs(lr - 1.0), lr + seed)}
@@ -162,7 +171,7 @@ def measure(
     >>> found.chosen["loss", "cosine"], str(found.test["loss", "cosine"])
     (1.0, '2.0 ± 1.0')
     """
-    tuning = TUNING[:1] if options.quick else TUNING
+    tuning = tuning[:1] if options.quick else tuning
     runs = [(arm, point, seed, *more) for (_, arm), grid in grids.items() for point in grid for seed in tuning]
     runs = list(dict.fromkeys(runs))  # a run serves all figures
     tried = dict(zip(runs, run_all(job, runs, options.workers), strict=True))
@@ -215,6 +224,21 @@ def compare(a: Sample, b: Sample) -> Compared:
     return Compared(differences.mean, differences.mean - half, differences.mean + half)
 
 
+def exact(a: Sample, b: Sample) -> float:
+    """The p-value of ``a`` against ``b`` by flipping the signs of their differences: no distribution is assumed.
+
+    >>> exact(Sample((1.0, 2.0, 3.0, 4.0, 5.0, 6.0)), Sample((0.0, 0.0, 0.0, 0.0, 0.0, 0.0)))
+    0.03125
+    """
+    from scipy.stats import permutation_test
+
+    def mean(x: Any, y: Any, axis: int) -> Any:
+        return (x - y).mean(axis=axis)
+
+    found = permutation_test((a.values, b.values), mean, permutation_type="samples", n_resamples=math.inf)
+    return float(found.pvalue)
+
+
 class Finding(NamedTuple):
     """A row of the README's table.
 
@@ -246,6 +270,31 @@ def show(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     )
 
 
+def fingerprint(script: Path) -> str:
+    """A sum over the code of a script and of the tasks and models it imports, words left out: what results depend on.
+
+    This file is left out too: what it does is tested, and what it is given to choose from is in the scripts.
+    """
+    files, code = [script], ""
+    for file in files:  # grows while it is gone through
+        source = file.read_text(encoding="utf-8")
+        tree = ast.parse(source)
+        words = [node.value for node in ast.walk(tree) if isinstance(node, ast.Expr) and _is_text(node.value)]
+        left_out = {line for node in words for line in range(node.lineno, (node.end_lineno or 0) + 1)}
+        for number, line in enumerate(source.splitlines(), 1):
+            if number not in left_out and line.strip() and not line.lstrip().startswith("#"):
+                code += line.rstrip() + "\n"
+        imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        imported |= {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
+        beside = (script.with_name(f"{name}.py") for name in sorted(filter(None, imported - {"trials"})))
+        files += [path for path in beside if path.exists() and path not in files]
+    return f"{zlib.crc32(code.encode()):08x}"
+
+
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
 def report(
     script: str, options: argparse.Namespace, text: str, findings: Sequence[Finding], draw: Callable[[Figure], None]
 ) -> None:
@@ -265,7 +314,13 @@ def report(
         print(f"\n{finding.verdict}: {finding.claim}\n    the source: {finding.paper}\n    here: {finding.here}")
     name = Path(script).stem
     options.out.mkdir(parents=True, exist_ok=True)
-    saved = {"script": f"{name}.py", "quick": options.quick, "findings": [f._asdict() for f in findings], "text": text}
+    saved = {
+        "script": f"{name}.py",
+        "code": fingerprint(Path(script)),
+        "quick": options.quick,
+        "findings": [f._asdict() for f in findings],
+        "text": text,
+    }
     (options.out / f"{name}.json").write_text(json.dumps(saved, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     figure = Figure(figsize=(8, 4), layout="constrained")
     draw(figure)

@@ -15,7 +15,7 @@ pre-LN transformer of 117,600 weights (``characters``: 4 layers, width 48, 32 ch
   it, from the same three states, ``Cooldown("20%", "one_minus_sqrt")``.
 - lr: LRS for all, least mean validation loss over 3 tuning seeds. A cosine may have another lr at each horizon; the
   trunk has one for all three, by the mean over its linear cooldowns' ends. So the cosines are tuned more, not less.
-- A seed is initial weights and the order of the data: update t sees the same windows in all arms. 3 fresh seeds.
+- A seed is initial weights and the order of the data: update t sees the same windows in all arms. 5 fresh seeds.
   Losses, in nats per character, are over all of the validation or test text, in windows side by side.
 
 Rule, for either cosine, by the fresh seeds' test losses: the difference in percent, seed by seed, with its 95 %
