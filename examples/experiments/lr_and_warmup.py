@@ -20,17 +20,18 @@ seeds for tuning only: what is asked about is the whole grid, and the best lr is
 Rules, written before the runs, each to hold with both optimizers ("in part": with one). Diverges: without warmup there
 is an lr above the best from which on, up to the grid's end, half of the runs or more fail. Crawls: without warmup a
 tenth of the best lr gives a higher error (95 % interval). Warmup: with 20 % the largest stable lr is larger (95 %
-interval); "not reproduced" if it is smaller with one optimizer and larger with none.
+interval); "not reproduced" if it is smaller with one optimizer and larger with none. Added after a review of the
+results: as that figure moves in steps of the grid, an exact test (signs flipped) must say p < 0.05 too. Without it the
+verdict on warmup was "in part".
 
 What came out: too large and too small are as the article says, though "diverges" mostly means stuck at chance: of 220
-failed runs above the best lr 7 ended in NaN or inf. Warmup is reproduced with Adam, which bears ×1.26 [1.02, 1.56] the
-lr with 20 % of warmup, ×1.50 with 5 %; its good lrs span 1.25 decades, not 0.80. With SGD it is not: ×1.06 [0.74, 1.52]
-with 5 %, and *less*, ×0.79 [0.64, 0.98], with 20 %. Both results with 20 % are four seeds of ten that move by one step
-of the grid, and six that do not: so coarse a figure is not Student's, and a sign test says p = 0.125. ×1.50 [1.13,
-1.98], Adam with 5 %, is six seeds against none (p = 0.03). A guess why SGD gains nothing: torch's small initial weights
-begin on a plateau of some 20 to 40 updates, and runs fail as they leave it, which is when a long warmup has come to its
-peak. An earlier note of ours (SGD at lr 0.1: 15.2 % error and 1 of 5 runs failed without warmup, 4.2 % and none with
-it; set-up not recorded) is not confirmed: here 0.1 is SGD's best lr, at which no run failed with or without warmup.
+failed runs above the best lr 7 ended in NaN or inf. Adam bears ×1.26 [1.02, 1.56] the lr with 20 % of warmup, and SGD
+×0.79 [0.64, 0.98]: of either four seeds of ten move by one step of the grid, and six do not, which is no difference (p
+= 0.125). With 5 % Adam bears ×1.50 [1.13, 1.98], six seeds against none (p = 0.03), SGD ×1.06 [0.74, 1.52]. Adam's good
+lrs span 1.25 decades with 20 % of warmup, not 0.80. A guess why SGD gains nothing: torch's small initial weights begin
+on a plateau of some 20 to 40 updates, and runs fail as they leave it, which is when a long warmup has come to its peak.
+An earlier note of ours (SGD at lr 0.1: 15.2 % error and 1 of 5 runs failed without warmup, 4.2 % and none with it;
+set-up not recorded) is not confirmed: here 0.1 is SGD's best lr, at which no run failed with or without warmup.
 
     OMP_NUM_THREADS=1 python examples/experiments/lr_and_warmup.py --workers 2     # or --quick
 """
@@ -45,7 +46,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from tasks import batches, digits, error, mlp
 from torch.nn.functional import cross_entropy
-from trials import Finding, Sample, arguments, best, compare, fresh, report, run_all, show
+from trials import Finding, Sample, arguments, best, compare, exact, fresh, report, run_all, show
 
 from lightning_lr import Linear, ScheduledLR, Warmup
 
@@ -172,13 +173,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     found = {(name, arm): Arm({lr: [next(done) for _ in seeds] for lr in grid}) for name in NAMES for arm in ARMS}
     plain = {name: found[name, "none"] for name in NAMES}
     slower = [compare(it.errors(it.below(10)), it.errors(it.best_lr)).low > 0 for it in plain.values()]
-    larger = [compare(found[name, "20%"].largest(), found[name, "none"].largest()) for name in NAMES]
+    pairs = [(found[name, "20%"].largest(), found[name, "none"].largest()) for name in NAMES]
+    larger = [compare(*pair).found if exact(*pair) < 0.05 else "no difference" for pair in pairs]
     diverges, crawls, warmup = [], [], []
     for name, it in plain.items():
         diverges.append(f"{name} from {it.limit() / it.best_lr:.2g} times the best lr on")
         errors = ", ".join(f"{it.errors(it.below(by)).mean:.1f}" for by in (1, 10, 100))
         crawls.append(f"{name} {errors} %")
-        warmup.append(f"{name} {factor(found[name, '20%'], it)}")
+        more = found[name, "20%"]
+        warmup.append(f"{name} {factor(more, it)}, exact p = {exact(more.largest(), it.largest()):.2g}")
     findings = [
         Finding(
             "Too large an lr diverges (the source article)",
@@ -196,7 +199,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             "Warmup lets a network bear larger lrs (Kalra & Barkeshli 2024, Gilmer et al. 2021)",
             "with SGD and Adam; no one factor",
             f"largest stable lr, 20 % of warmup against none: {'; '.join(warmup)}",
-            verdict([it.found == "more" for it in larger], [it.found == "less" for it in larger]),
+            verdict([it == "more" for it in larger], [it == "less" for it in larger]),
         ),
     ]
     report(__file__, options, told(found), findings, lambda figure: draw(figure, found))
